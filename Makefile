@@ -1,0 +1,94 @@
+# What a person or CI does with a checkout; `make` alone lists it. README and CI call these names and nothing else.
+#
+# Variables:  PYTHON    the interpreter to make .venv from (default: python3, else the newest of python3.11 to 3.14)
+#             FEATURES  cargo features of the extension, such as crash-points (default: none)
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+
+# rustup's directory counts even when this shell's PATH does not have it yet.
+export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
+# Tools in the environment find ours, not those of a virtual environment that happens to be active.
+export VIRTUAL_ENV := $(CURDIR)/.venv
+unexport CONDA_PREFIX PYTHONHOME PYTHONPATH
+export PYTHON
+# One interpreter for every build script: changing it would build pyo3 anew.
+export PYO3_PYTHON := $(CURDIR)/.venv/bin/python
+
+BIN := .venv/bin
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+FEATURES ?=
+EXTENSION := .venv/.extension
+RUST_SOURCES := $(shell find crates -name '*.rs' -o -name Cargo.toml)
+PYTHON_SOURCES := python $(wildcard tests examples)
+
+.PHONY: help demo test check check-rust check-python test-rust test-python build wheel lock clean ready FORCE
+
+help: ## list what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+demo: build ## build, then show a producer and a consumer passing numbers
+	@$(BIN)/penstock demo
+
+test: check test-rust test-python ## build if needed, then every check and every test
+
+check: check-rust check-python ## formats, lints, documentation, types, stubs
+
+test-rust: | ready ## the Rust tests, without and with crash points
+	cargo test --locked -p penstock-core
+	cargo test --locked -p penstock-core --features crash-points
+
+test-python: build ## the Python tests
+	$(BIN)/python -m pytest
+
+build: $(EXTENSION) ## the extension module, into python/penstock
+
+wheel: | ready ## a wheel for Python 3.11 and newer, into dist
+	$(BIN)/python -m maturin build --release --locked --out dist
+
+lock: ## pin requirements/dev.in anew into requirements/dev.txt
+	tools/lock.sh
+
+clean: ## remove everything that was built
+	rm -rf .venv $(TARGET) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis python/penstock/_core*.so
+	find $(PYTHON_SOURCES) tools -name __pycache__ -prune -exec rm -rf {} +
+
+# $(call with_component,rustfmt,fmt,arguments): `cargo fmt arguments`. rustfmt and clippy come with Rust but can be
+# absent; then a person is told that a check was left out. CI has to have them.
+define with_component
+@if cargo $(2) --version >/dev/null 2>&1; then \
+    echo "cargo $(2) $(3)"; cargo $(2) $(3); \
+else \
+    echo "Left out: cargo $(2), because $(1) is not installed ('rustup component add $(1)' adds it)." >&2; test -z "$$CI"; \
+fi
+endef
+
+check-rust: | ready
+	$(call with_component,rustfmt,fmt,--all --check)
+	$(call with_component,clippy,clippy,--locked --workspace --all-targets -- -D warnings)
+	$(call with_component,clippy,clippy,--locked --workspace --all-targets --features crash-points -- -D warnings)
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps --document-private-items
+	PYO3_CONFIG_FILE='$(CURDIR)/tools/free-threaded.pyo3' cargo check --locked -p penstock-py --target-dir $(TARGET)/free-threaded
+
+check-python: build
+	$(BIN)/ruff check $(PYTHON_SOURCES)
+	$(BIN)/ruff format --check $(PYTHON_SOURCES)
+	$(BIN)/python -m mypy $(PYTHON_SOURCES)
+	$(BIN)/python -m mypy.stubtest penstock._core --mypy-config-file pyproject.toml
+
+# Every tool in place and .venv as the lock says: looked at each time, done once.
+ready:
+	@tools/bootstrap.sh
+
+# The extension is built again when a source of it changed, when FEATURES is not what it was built with, or when it is gone.
+ifneq ($(shell cat $(EXTENSION) 2>/dev/null),features:$(FEATURES))
+$(EXTENSION): FORCE
+endif
+ifeq ($(wildcard python/penstock/_core*.so),)
+$(EXTENSION): FORCE
+endif
+$(EXTENSION): Cargo.toml Cargo.lock pyproject.toml $(RUST_SOURCES) | ready
+	$(BIN)/python -m maturin develop --release --locked $(if $(FEATURES),--features $(FEATURES))
+	@echo 'features:$(FEATURES)' > $@
