@@ -14,7 +14,7 @@ if sys.version_info >= (3, 13):
     from queue import ShutDown
 else:
 
-    class ShutDown(Exception):  # noqa: N818 - the standard library's name
+    class ShutDown(Exception):
         """Say that the queue was shut down: put never works again, get only until the queue is empty.
 
         From Python 3.13 on this is `queue.ShutDown` itself. Remedy: stop; nothing more will come or be taken.
