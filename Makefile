@@ -19,12 +19,13 @@ export PYO3_PYTHON := $(CURDIR)/.venv/bin/python
 
 BIN := .venv/bin
 TARGET := $(or $(CARGO_TARGET_DIR),target)
-FEATURES ?=
+FEATURES :=
+READY := .venv/.bootstrapped
 EXTENSION := .venv/.extension
 RUST_SOURCES := $(shell find crates -name '*.rs' -o -name Cargo.toml)
 PYTHON_SOURCES := python $(wildcard tests examples)
 
-.PHONY: help demo test check check-rust check-python test-rust test-python build wheel lock clean ready FORCE
+.PHONY: help demo test check check-rust check-python test-rust test-python build wheel lock clean FORCE
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -36,7 +37,7 @@ test: check test-rust test-python ## build if needed, then every check and every
 
 check: check-rust check-python ## formats, lints, documentation, types, stubs
 
-test-rust: | ready ## the Rust tests, without and with crash points
+test-rust: | $(READY) ## the Rust tests, without and with crash points
 	cargo test --locked -p penstock-core
 	cargo test --locked -p penstock-core --features crash-points
 
@@ -45,7 +46,7 @@ test-python: build ## the Python tests
 
 build: $(EXTENSION) ## the extension module, into python/penstock
 
-wheel: | ready ## a wheel for Python 3.11 and newer, into dist
+wheel: | $(READY) ## a wheel for Python 3.11 and newer, into dist
 	$(BIN)/python -m maturin build --release --locked --out dist
 
 lock: ## pin requirements/dev.in anew into requirements/dev.txt
@@ -65,7 +66,7 @@ else \
 fi
 endef
 
-check-rust: | ready
+check-rust: | $(READY)
 	$(call with_component,rustfmt,fmt,--all --check)
 	$(call with_component,clippy,clippy,--locked --workspace --all-targets -- -D warnings)
 	$(call with_component,clippy,clippy,--locked --workspace --all-targets --features crash-points -- -D warnings)
@@ -78,8 +79,8 @@ check-python: build
 	$(BIN)/python -m mypy $(PYTHON_SOURCES)
 	$(BIN)/python -m mypy.stubtest penstock._core --mypy-config-file pyproject.toml --allowlist tools/stubtest-allowlist.txt
 
-# Every tool in place and .venv as the lock says: looked at each time, done once.
-ready:
+# Every tool in place and .venv as the lock says: looked at each time, done once. A new .venv gets a newer mark.
+$(READY): FORCE
 	@tools/bootstrap.sh
 
 # The extension is built again when a source of it changed, when FEATURES is not what it was built with, or when it is gone.
@@ -89,6 +90,6 @@ endif
 ifeq ($(wildcard python/penstock/_core*.so),)
 $(EXTENSION): FORCE
 endif
-$(EXTENSION): Cargo.toml Cargo.lock pyproject.toml $(RUST_SOURCES) | ready
+$(EXTENSION): $(READY) Cargo.toml Cargo.lock pyproject.toml $(RUST_SOURCES)
 	$(BIN)/python -m maturin develop --release --locked $(if $(FEATURES),--features $(FEATURES))
 	@echo 'features:$(FEATURES)' > $@

@@ -33,7 +33,11 @@ check_rust() {
     fi
     have=$(printf '%s\n' "$have" | awk '{ print $2 }')
     if ! at_least "$have" "$MIN_RUST"; then
-        if command -v rustup >/dev/null 2>&1; then
+        rustup=$(command -v rustup || true)
+        if [ -n "$rustup" ] && [ "${rustup%/*}" != "$(dirname "$(command -v rustc)")" ]; then
+            fail "needs Rust $MIN_RUST or newer, and $(command -v rustc) is $have: put ${rustup%/*} first in PATH and run make again."
+        fi
+        if [ -n "$rustup" ]; then
             fail "needs Rust $MIN_RUST or newer, and this is $have: run 'rustup update stable' and then make again."
         fi
         fail "needs Rust $MIN_RUST or newer, and this is $have: install a newer one (https://rustup.rs) and run make again."
@@ -57,7 +61,12 @@ check_linker() {
 # Sets `python` to an interpreter that is CPython, new enough, and can make virtual environments.
 choose_python() {
     tried= # the first unfit one, and why: that is what the person wants to hear of
-    for python in ${PYTHON:-python3 python3.14 python3.13 python3.12 python3.11}; do
+    if [ -n "${PYTHON:-}" ]; then
+        set -- "$PYTHON"
+    else
+        set -- python3 python3.14 python3.13 python3.12 python3.11
+    fi
+    for python; do
         have=$("$python" -c 'import platform as p; print(p.python_implementation(), p.python_version())' 2>/dev/null) || continue
         if [ "${have% *}" != CPython ]; then
             tried=${tried:-"needs CPython $MIN_PYTHON or newer, and $python is $have: name another with 'make PYTHON=/path/to/python3'."}
