@@ -125,7 +125,7 @@ def _object_functions() -> tuple[Encode, Decode, Decode]:
 
 def seal(stream: bytes, buffers: list[memoryview]) -> tuple[Buffer, ...]:
     """Lay out the envelope of a pickle and its buffers as parts, without copying the buffers."""
-    head = _HEAD.pack(MAGIC, len(buffers), len(stream)) + _lengths(len(buffers)).pack(*(b.nbytes for b in buffers))
+    head = envelope_head([buffer.nbytes for buffer in buffers], stream)
     parts: list[Buffer] = [head, stream]
     position = len(head) + len(stream)
     for buffer in buffers:
@@ -133,6 +133,11 @@ def seal(stream: bytes, buffers: list[memoryview]) -> tuple[Buffer, ...]:
         parts += (bytes(padding), buffer) if padding else (buffer,)
         position += padding + buffer.nbytes
     return tuple(parts)
+
+
+def envelope_head(lengths: list[int], stream: bytes) -> bytes:
+    """Return what comes before the pickle in an envelope with buffers of these lengths in bytes."""
+    return _HEAD.pack(MAGIC, len(lengths), len(stream)) + _lengths(len(lengths)).pack(*lengths)
 
 
 def unseal(envelope: memoryview) -> tuple[memoryview, list[memoryview]]:

@@ -90,11 +90,14 @@ def functions(spec: str) -> tuple[Encode, Decode, Decode]:
     dtype = dtype_of(spec)
     item_bytes = dtype.itemsize
     base, shape = dtype.subdtype or (dtype, ())
+    cuts = _may_cut(dtype)
 
     def encode(item: Any) -> bytes | tuple[Buffer, ...]:
         if isinstance(item, (np.ndarray, np.generic)):
-            array = np.asarray(item).astype(base, copy=False, casting="same_kind")
+            array = np.asarray(item).astype(base, copy=False, casting="safe" if cuts else "same_kind")
         else:
+            if cuts:
+                _check_nothing_cut(np, item, dtype)
             array = np.asarray(item, base)
         if array.shape != shape:
             hint = "; a record is a tuple, not a list" if base.names else ""
@@ -113,6 +116,36 @@ def functions(spec: str) -> tuple[Encode, Decode, Decode]:
         return view(bytearray(buffer))
 
     return encode, decode, view
+
+
+def _may_cut(dtype: np.dtype[Any]) -> bool:
+    """Tell whether NumPy would cut off what is too long for the dtype, or a part of it, without a word."""
+    if dtype.subdtype is not None:
+        return _may_cut(dtype.subdtype[0])
+    if dtype.names is not None:
+        return any(_may_cut(dtype[name]) for name in dtype.names)
+    return dtype.kind in "SUV"
+
+
+def _check_nothing_cut(np: Any, item: Any, dtype: np.dtype[Any]) -> None:
+    """Raise ValueError if a text in the item is longer than the dtype has room for."""
+    if dtype.names is not None:
+        if isinstance(item, tuple) and len(item) == len(dtype.names):
+            for value, name in zip(item, dtype.names, strict=True):
+                _check_nothing_cut(np, value, dtype[name])
+        return
+    base = dtype.subdtype[0] if dtype.subdtype else dtype
+    if base.names is not None or not _may_cut(base):
+        return
+    if _longest(np.asarray(item).dtype) > _longest(base):
+        raise ValueError(f"{repr(item)[:80]} is longer than {base} has room for")
+
+
+def _longest(dtype: np.dtype[Any]) -> int:
+    """Return how many characters or bytes of text a dtype has room for; 0 if it is not for text."""
+    if dtype.kind not in "SUV":
+        return 0
+    return dtype.itemsize // 4 if dtype.kind == "U" else dtype.itemsize
 
 
 def _describe(dtype: np.dtype[Any]) -> object:
