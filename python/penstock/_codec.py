@@ -23,9 +23,13 @@ from penstock import _dtype
 from penstock._errors import DecodeError, NewerVersion
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from typing_extensions import Buffer
 
     from penstock._dtype import Decode, Encode
+
+    Problem = Callable[[Exception, bytes], DecodeError]
 
 MAGIC = b"PB5\x01"
 PICKLE_START = 0x80
@@ -64,41 +68,31 @@ def codec_for(name: str, kind: str) -> Codec | None:
     """
     if kind in _NATIVE:
         return None
+
+    def problem(err: Exception, data: bytes) -> DecodeError:
+        what = f"an item of {len(data)} bytes in queue '{name}' could not be decoded as {kind[:40]}"
+        return DecodeError(f"{what}: {type(err).__name__}: {err}", data)
+
     if kind == "object":
-        encode, decode, view = _object_functions()
-    elif kind == "json":
-        encode, decode = _json_functions()
-        view = decode
-    elif kind == "msgpack":
-        encode, decode = _msgpack_functions()
-        view = decode
-    elif kind.startswith(_dtype.PREFIX):
-        encode, decode, view = _dtype.functions(kind)
-    else:
-        raise NewerVersion(f"queue '{name}' has items of kind {kind[:80]!r}, which this penstock does not know")
-    return Codec(encode, _guarded(decode, name, kind), _guarded(view, name, kind))
+        return _object_codec(problem)
+    if kind == "json":
+        return _text_codec(*_json_functions(), problem)
+    if kind == "msgpack":
+        return _text_codec(*_msgpack_functions(), problem)
+    if kind.startswith(_dtype.PREFIX):
+        return _dtype_codec(*_dtype.functions(kind), problem)
+    raise NewerVersion(f"queue '{name}' has items of kind {kind[:80]!r}, which this penstock does not know")
 
 
-def _guarded(decode: Decode, name: str, kind: str) -> Decode:
-    """Make whatever goes wrong in `decode` a DecodeError that carries the bytes."""
-
-    def guarded(buffer: Any) -> Any:
-        try:
-            return decode(buffer)
-        except Exception as err:
-            data = bytes(buffer)
-            del buffer  # the traceback keeps this frame, and the slot must not be kept with it
-            message = f"an item of {len(data)} bytes in queue '{name}' could not be decoded as {kind[:40]}"
-            raise DecodeError(f"{message}: {type(err).__name__}: {err}", data) from err
-
-    return guarded
+# Below, every `del` before a `raise` is there because a traceback keeps the frames that it shows, and with them their
+# variables: no reference into the slot may live on in an error that somebody keeps.
 
 
 # ---- object ----------------------------------------------------------------------------------------------------------
 
 
-def _object_functions() -> tuple[Encode, Decode, Decode]:
-    """Return encode, decode and view for pickled objects. Pickle is imported here: number queues do without it."""
+def _object_codec(problem: Problem) -> Codec:
+    """Return the codec for pickled objects. Pickle is imported here: queues of other kinds do without it."""
     from pickle import dumps, loads
 
     def encode(item: Any) -> bytes | tuple[Buffer, ...]:
@@ -109,18 +103,38 @@ def _object_functions() -> tuple[Encode, Decode, Decode]:
         return seal(stream, [buffer.raw() for buffer in buffers]) if buffers else stream
 
     def decode(buffer: Any) -> Any:
-        if buffer[0] == PICKLE_START:
-            return loads(buffer)
-        stream, buffers = unseal(memoryview(buffer))
-        return loads(stream, buffers=[bytearray(each) for each in buffers])
+        try:
+            if buffer[0] == PICKLE_START:
+                return loads(buffer)
+            with memoryview(buffer) as envelope:
+                return load_copied(envelope)
+        except Exception as err:
+            error = problem(err, bytes(buffer))
+            del buffer
+            raise error from err
+
+    def load_copied(envelope: memoryview) -> Any:
+        stream, spans = unseal(envelope)
+        buffers = [bytearray(envelope[span]) for span in spans]
+        with envelope[stream] as pickled:
+            return loads(pickled, buffers=buffers)
 
     def view(buffer: Any) -> Any:
-        if buffer[0] == PICKLE_START:
-            return loads(buffer)
-        stream, buffers = unseal(memoryview(buffer).toreadonly())
-        return loads(stream, buffers=buffers)
+        buffers: list[memoryview] = []
+        try:
+            if buffer[0] == PICKLE_START:
+                return loads(buffer)
+            with memoryview(buffer).toreadonly() as envelope:
+                stream, spans = unseal(envelope)
+                buffers += [envelope[span] for span in spans]
+                with envelope[stream] as pickled:
+                    return loads(pickled, buffers=buffers)
+        except Exception as err:
+            error = problem(err, bytes(buffer))
+            del buffer, buffers
+            raise error from err
 
-    return encode, decode, view
+    return Codec(encode, decode, view)
 
 
 def seal(stream: bytes, buffers: list[memoryview]) -> tuple[Buffer, ...]:
@@ -140,8 +154,8 @@ def envelope_head(lengths: list[int], stream: bytes) -> bytes:
     return _HEAD.pack(MAGIC, len(lengths), len(stream)) + _lengths(len(lengths)).pack(*lengths)
 
 
-def unseal(envelope: memoryview) -> tuple[memoryview, list[memoryview]]:
-    """Split an envelope into the pickle and its buffers, in place.
+def unseal(envelope: memoryview) -> tuple[slice, list[slice]]:
+    """Find the pickle and its buffers in an envelope.
 
     Raises:
         ValueError: The bytes are no envelope.
@@ -155,24 +169,23 @@ def unseal(envelope: memoryview) -> tuple[memoryview, list[memoryview]]:
     if not 1 <= count <= (total - _HEAD.size) // 8:
         raise ValueError(f"{count} buffers cannot be in an envelope of {total} bytes")
     lengths = _lengths(count).unpack_from(envelope, _HEAD.size)
-    position = _HEAD.size + 8 * count
-    stream = _cut(envelope, position, stream_bytes)
-    position += stream_bytes
-    buffers = []
+    stream = _span(_HEAD.size + 8 * count, stream_bytes, total)
+    spans = []
+    end = stream.stop
     for length in lengths:
-        position += -position % ALIGNMENT_BYTES
-        buffers.append(_cut(envelope, position, length))
-        position += length
-    if position != total:
-        raise ValueError(f"the envelope ends at byte {position}, the item at {total}")
-    return stream, buffers
+        span = _span(end + -end % ALIGNMENT_BYTES, length, total)
+        spans.append(span)
+        end = span.stop
+    if end != total:
+        raise ValueError(f"the envelope ends at byte {end}, the item at {total}")
+    return stream, spans
 
 
-def _cut(envelope: memoryview, start: int, length: int) -> memoryview:
-    """Return `length` bytes from `start`, all of which must be there."""
-    if length > envelope.nbytes - start:
-        raise ValueError(f"{length} bytes from {start} run past the end at {envelope.nbytes}")
-    return envelope[start : start + length]
+def _span(start: int, length: int, total: int) -> slice:
+    """Return the place of `length` bytes from `start`, all of which must be within `total`."""
+    if length > total - start:
+        raise ValueError(f"{length} bytes from byte {start} run past the end at {total}")
+    return slice(start, start + length)
 
 
 def _lengths(count: int) -> struct.Struct:
@@ -180,7 +193,38 @@ def _lengths(count: int) -> struct.Struct:
     return struct.Struct(f"<{count}Q")
 
 
-# ---- json, msgpack ---------------------------------------------------------------------------------------------------
+# ---- json, msgpack, dtypes -------------------------------------------------------------------------------------------
+
+
+def _text_codec(encode: Encode, from_bytes: Decode, problem: Problem) -> Codec:
+    """Return the codec for kinds whose items are read from bytes and never share memory with them."""
+
+    def decode(buffer: Any) -> Any:
+        data = bytes(buffer)
+        del buffer
+        try:
+            return from_bytes(data)
+        except Exception as err:
+            raise problem(err, data) from err
+
+    return Codec(encode, decode, decode)
+
+
+def _dtype_codec(encode: Encode, decode: Decode, view: Decode, problem: Problem) -> Codec:
+    """Return the codec for items of a NumPy dtype."""
+
+    def guarded(inner: Decode) -> Decode:
+        def outer(buffer: Any) -> Any:
+            try:
+                return inner(buffer)
+            except Exception as err:
+                error = problem(err, bytes(buffer))
+                del buffer
+                raise error from err
+
+        return outer
+
+    return Codec(encode, guarded(decode), guarded(view))
 
 
 def _json_functions() -> tuple[Encode, Decode]:
@@ -193,8 +237,8 @@ def _json_functions() -> tuple[Encode, Decode]:
     def encode(item: Any) -> bytes:
         return to_text(item).encode()
 
-    def decode(buffer: Any) -> Any:
-        return from_text(str(buffer, "utf-8"))
+    def decode(data: bytes) -> Any:
+        return from_text(data.decode())
 
     return encode, decode
 

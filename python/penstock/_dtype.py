@@ -107,13 +107,17 @@ def functions(spec: str) -> tuple[Encode, Decode, Decode]:
         return (memoryview(np.ascontiguousarray(array).reshape(-1).view(np.uint8)),)
 
     def view(buffer: Any) -> Any:
-        if len(buffer) != item_bytes:
-            raise ValueError(f"item is {len(buffer)} bytes, one of {dtype} is {item_bytes}")
+        length = len(buffer)
+        if length != item_bytes:
+            del buffer  # a traceback keeps this frame, and nothing may keep the slot
+            raise ValueError(f"item is {length} bytes, one of {dtype} is {item_bytes}")
         array = np.frombuffer(buffer, base)
         return array.reshape(shape) if shape else array[0]
 
     def decode(buffer: Any) -> Any:
-        return view(bytearray(buffer))
+        copy = bytearray(buffer)
+        del buffer
+        return view(copy)
 
     return encode, decode, view
 
