@@ -1,0 +1,49 @@
+//! Named crash points: where a test can stop or kill a process between two shared stores.
+//!
+//! A release build has none of this: `point` is empty unless the feature `crash-points` is on.
+
+/// Marks the instant between the store before it and the store after it.
+#[cfg(not(feature = "crash-points"))]
+#[inline(always)]
+pub fn point(_name: &'static str) {}
+
+#[cfg(feature = "crash-points")]
+pub use armed::{arm, count, point};
+
+#[cfg(feature = "crash-points")]
+mod armed {
+    use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+    static LEFT: AtomicI64 = AtomicI64::new(-1);
+    static SEEN: AtomicU64 = AtomicU64::new(0);
+
+    /// Dies by SIGKILL at the `n`th point passed from now on, counted from 0; a negative `n` disarms.
+    pub fn arm(n: i64) {
+        SEEN.store(0, Ordering::SeqCst);
+        LEFT.store(n, Ordering::SeqCst);
+    }
+
+    /// How many points were passed since the last `arm`.
+    #[must_use]
+    pub fn count() -> u64 {
+        SEEN.load(Ordering::SeqCst)
+    }
+
+    /// Marks the instant between the store before it and the store after it.
+    pub fn point(name: &'static str) {
+        SEEN.fetch_add(1, Ordering::SeqCst);
+        if LEFT.load(Ordering::SeqCst) >= 0 && LEFT.fetch_sub(1, Ordering::SeqCst) == 0 {
+            crate::sys::die();
+        }
+        pause_if_asked(name);
+    }
+
+    /// `PENSTOCK_PAUSE_AT=<name>`: stop here, so that a test can look, then kill or continue this process.
+    fn pause_if_asked(name: &'static str) {
+        static AT: std::sync::OnceLock<Option<String>> = std::sync::OnceLock::new();
+        let at = AT.get_or_init(|| std::env::var("PENSTOCK_PAUSE_AT").ok());
+        if at.as_deref() == Some(name) {
+            crate::sys::stop_self();
+        }
+    }
+}

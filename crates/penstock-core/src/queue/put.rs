@@ -1,0 +1,173 @@
+//! Putting one item.
+//!
+//! A small item is copied into its slot under the put lock. A larger one never is: its slot is reserved under the lock,
+//! written outside it, and committed under it (`reserve`), so that no copy keeps others waiting.
+//!
+//!     small: put lock · i = free[head] · bytes · seq, len · state READY(seq) · seq + 1 · ready[tail] = i · tail + 1 · head + 1 · unlock · signal
+//!
+//! Killed before READY, nothing was put. Killed after, the item is put, and whoever inherits the lock writes the rings anew.
+
+use super::guard::Held;
+use super::repair::item_check;
+use super::reserve::Reservation;
+use super::{Queue, Wait};
+use crate::atomic::Ordering::{Acquire, Relaxed, Release};
+use crate::error::{Error, Result};
+use crate::event;
+use crate::fault;
+use crate::layout::{SHUT_AT_ONCE, SHUT_DOWN, SlotHead, State};
+use crate::rings::between;
+use crate::slots::{look, shift};
+
+impl Queue {
+    /// Puts an item, given in parts that are laid one after the other, without waiting.
+    ///
+    /// Returns a reservation if a large item was written but the lock was held when it was to be committed:
+    /// the caller commits it when it may wait.
+    ///
+    /// # Errors
+    /// `Full`, `Busy`, `ShutDown`, `TooLarge`, `NoSpace`, `Corrupted`. Nothing changed.
+    #[inline]
+    pub fn try_put(&self, parts: &[&[u8]]) -> Result<Option<Reservation>> {
+        let len = self.checked_len(parts)?;
+        if len > self.plan.inline_bytes {
+            return self.try_put_large(parts, len);
+        }
+        let held = self.try_lock_put()?;
+        self.put_small(held, parts, len)?;
+        event::signal(&self.control().ready.event, 1);
+        Ok(None)
+    }
+
+    /// Puts an item, waiting for room.
+    ///
+    /// # Errors
+    /// `Full` once the deadline has passed; `ShutDown`, `TooLarge`, `NoSpace`, `Removed`, `Corrupted`, what the tick
+    /// returns. Nothing changed.
+    pub fn put(&self, parts: &[&[u8]], wait: &mut Wait<'_>) -> Result<()> {
+        let len = self.checked_len(parts)?;
+        if len > self.plan.inline_bytes {
+            let reservation = self.reserve(len, wait)?;
+            if let Err(error) = self.fill(&reservation, parts, len) {
+                self.cancel(&reservation, wait)?;
+                return Err(error);
+            }
+            return self.commit(&reservation, len, wait);
+        }
+        self.when_room(wait, |held| self.put_small(held, parts, len))?;
+        event::signal(&self.control().ready.event, 1);
+        Ok(())
+    }
+
+    /// Runs `act` under the put lock, again and again until it does not answer `Full` or the wait is over.
+    pub(super) fn when_room<R>(&self, wait: &mut Wait<'_>, mut act: impl FnMut(Held<'_>) -> Result<R>) -> Result<R> {
+        loop {
+            let held = self.lock_put(wait).map_err(busy_as(Error::Full))?;
+            match act(held) {
+                Err(Error::Full) => {}
+                done => return done,
+            }
+            self.wait_for(&self.control().free.event, wait.change, wait.tick, || self.is_puttable())
+                .map_err(busy_as(Error::Full))?;
+        }
+    }
+
+    #[inline]
+    fn checked_len(&self, parts: &[&[u8]]) -> Result<usize> {
+        let len: usize = parts.iter().map(|part| part.len()).sum();
+        let is_right_size = self.plan.item_bytes == 0 || len as u64 == self.plan.item_bytes;
+        if len as u64 > self.plan.max_item_bytes || !is_right_size {
+            return Err(self.too_large(len));
+        }
+        Ok(len)
+    }
+
+    #[cold]
+    pub(super) fn too_large(&self, len: usize) -> Error {
+        Error::TooLarge { name: self.name().to_owned(), bytes: len as u64, limit: self.plan.max_item_bytes }
+    }
+
+    fn put_small(&self, held: Held<'_>, parts: &[&[u8]], len: usize) -> Result<()> {
+        if let Err(shut) = self.check_takes_puts() {
+            held.finish();
+            return Err(shut);
+        }
+        let Some((number, slot, word)) = self.next_free(&held)? else {
+            held.finish();
+            return Err(Error::Full);
+        };
+        fault::point("put: slot chosen");
+        if !self.slots().write(number, parts, len) {
+            return Err(self.segment().poison("a slot does not lie where the plan says"));
+        }
+        if self.segment().header().is_file {
+            slot.check.store(item_check(&parts.concat()), Relaxed);
+        }
+        fault::point("put: bytes written");
+        let head = self.control().put.free_head.load(Relaxed);
+        self.publish(number, slot, word, len)?;
+        self.control().put.free_head.store(head.wrapping_add(1), Release);
+        fault::point("put: before unlock");
+        held.finish();
+        fault::point("put: unlocked");
+        Ok(())
+    }
+
+    /// The free slot whose turn it is, without taking it. `None`: no room. `ShutDown` gives the lock back.
+    #[inline]
+    pub(super) fn next_free(&self, _held: &Held<'_>) -> Result<Option<(u32, &SlotHead, u64)>> {
+        let line = &self.control().put;
+        let head = line.free_head.load(Relaxed);
+        let mut tail = line.free_tail_seen.load(Relaxed);
+        if self.plan.dead_capacity > 0 || tail == head {
+            // Acquire: pairs with the consumer's release of the tail; its entry and its slot are seen.
+            tail = self.control().free.tail.load(Acquire);
+            line.free_tail_seen.store(tail, Relaxed);
+        }
+        let count = between(head, tail, self.plan.slots)
+            .map_err(|_| self.segment().poison("its free ring is longer than its slots"))?;
+        if count <= self.spare() {
+            return Ok(None);
+        }
+        let number = self.slots().free().get(head);
+        let slot = self.slots().head(number).ok_or_else(|| {
+            self.segment().poison(format!("its free ring names slot {number} of {}", self.plan.slots))
+        })?;
+        match look(slot) {
+            Some((State::Free, word)) => Ok(Some((number, slot, word))),
+            _ => Err(self.segment().poison(format!("its free ring names slot {number}, which is not free"))),
+        }
+    }
+
+    /// Gives the item its sequence and makes it READY, then tells the ready ring. The put lock is held.
+    #[inline]
+    pub(super) fn publish(&self, number: u32, slot: &SlotHead, word: u64, len: usize) -> Result<()> {
+        let control = self.control();
+        let seq = control.put.seq.load(Relaxed);
+        slot.len.store(u32::try_from(len).unwrap_or(u32::MAX), Relaxed);
+        slot.deliveries.store(0, Relaxed);
+        slot.seq.store(seq, Relaxed);
+        shift(slot, word, State::Ready, seq)
+            .ok_or_else(|| self.segment().poison(format!("slot {number} was moved by somebody who does not own it")))?;
+        control.put.seq.store(seq.wrapping_add(1), Relaxed);
+        fault::point("put: sequence taken");
+        let tail = control.ready.tail.load(Relaxed);
+        self.slots().ready().set(tail, number);
+        fault::point("put: entry written");
+        // Release: pairs with the consumer's acquire of the tail.
+        control.ready.tail.store(tail.wrapping_add(1), Release);
+        fault::point("put: published");
+        Ok(())
+    }
+
+    /// `ShutDown` if no more puts are taken. Under the put lock, under which that is decided.
+    #[inline]
+    pub(super) fn check_takes_puts(&self) -> Result<()> {
+        if self.status() & (SHUT_DOWN | SHUT_AT_ONCE) == 0 { Ok(()) } else { Err(Error::ShutDown) }
+    }
+}
+
+/// Who waited in vain learns it in the verb's own word.
+pub(super) fn busy_as(word: Error) -> impl FnOnce(Error) -> Error {
+    move |error| if error == Error::Busy { word } else { error }
+}

@@ -1,0 +1,210 @@
+//! Setting right what the dead left behind.
+//!
+//! Both locks are held, so the living are outside: their Writing and Leased slots stay as they are. What the dead were
+//! writing becomes free, what they had leased waits again in its old place, and both rings and the sequence are
+//! written anew from the slots. It can be done twice: who dies in it leaves the next one the same work, because both
+//! lock words then name a dead owner.
+
+use super::guard::Held;
+use super::{Queue, Wait};
+use crate::atomic::Ordering::{Acquire, Relaxed, Release};
+use crate::deadline::Deadline;
+use crate::error::Result;
+use crate::fault;
+use crate::layout::{Owner, SlotHead, State, carries_seq, checksum};
+use crate::participant::Table;
+use crate::slots::{look, shift};
+
+/// What repair knows of one item.
+type Place = (u64, u32);
+
+/// What the slots hold, in the order in which the rings will have it.
+#[derive(Default)]
+struct Inventory {
+    ready: Vec<Place>,
+    dead: Vec<Place>,
+    free: Vec<u32>,
+    next_seq: u64,
+}
+
+/// Whether items are to be believed as they are, or to be checked because a restart may have torn them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Belief {
+    AsTheyAre,
+    Checked,
+}
+
+impl Queue {
+    pub(super) fn set_right(&self, put: &Held<'_>, get: &Held<'_>) -> Result<()> {
+        self.set_right_with(put, get, Belief::AsTheyAre)
+    }
+
+    fn set_right_with(&self, _put: &Held<'_>, _get: &Held<'_>, belief: Belief) -> Result<()> {
+        let table = self.segment().table()?;
+        let unclean = table.control.unclean.load(Acquire);
+        let dead = table.dead();
+        fault::point("repair: begun");
+        let inventory = self.take_inventory(&table, belief)?;
+        self.finish_settlement()?;
+        self.write_rings(&inventory);
+        fault::point("repair: rings written");
+        table.forget(&dead, unclean);
+        // The dead may have owed wake-ups.
+        self.wake_everybody();
+        fault::point("repair: done");
+        Ok(())
+    }
+
+    fn take_inventory(&self, table: &Table<'_>, belief: Belief) -> Result<Inventory> {
+        let mut inventory = Inventory { next_seq: self.control().put.seq.load(Relaxed).max(1), ..Inventory::default() };
+        let mut verdicts = Verdicts::new(table);
+        for number in 0..u32::try_from(self.plan.slots).unwrap_or(u32::MAX) {
+            let Some(slot) = self.slots().head(number) else { break };
+            self.take_stock_of(number, slot, &mut verdicts, belief, &mut inventory)?;
+        }
+        inventory.ready.sort_unstable_by_key(|(seq, _)| *seq);
+        inventory.dead.sort_unstable_by_key(|(seq, _)| *seq);
+        Ok(inventory)
+    }
+
+    fn take_stock_of(
+        &self,
+        number: u32,
+        slot: &SlotHead,
+        verdicts: &mut Verdicts<'_>,
+        belief: Belief,
+        inventory: &mut Inventory,
+    ) -> Result<()> {
+        let impossible = |what: &str| self.segment().poison(format!("repair found slot {number} {what}"));
+        let (mut state, mut word) = look(slot).ok_or_else(|| impossible("in no state that exists"))?;
+        let seq = slot.seq.load(Relaxed);
+        let back_to = match state {
+            State::Writing(owner) if verdicts.is_dead(owner) => Some(State::Free),
+            State::Leased(owner) if verdicts.is_dead(owner) => Some(State::Ready),
+            State::Ready | State::Leased(_) | State::Expired
+                if belief == Belief::Checked && !self.is_item_whole(number, slot) =>
+            {
+                Some(State::Free)
+            }
+            _ => None,
+        };
+        if let Some(to) = back_to {
+            word = shift(slot, word, to, seq).ok_or_else(|| impossible("moved by somebody who holds no lock"))?;
+            state = to;
+        }
+        if matches!(state, State::Ready | State::Leased(_) | State::Expired) {
+            if !carries_seq(word, seq) || u64::from(slot.len.load(Relaxed)) > self.plan.max_item_bytes {
+                return Err(impossible("with a sequence or length that cannot be"));
+            }
+            inventory.next_seq = inventory.next_seq.max(seq.wrapping_add(1));
+        }
+        match state {
+            State::Free => inventory.free.push(number),
+            State::Ready => inventory.ready.push((seq, number)),
+            State::Expired => inventory.dead.push((seq, number)),
+            State::Writing(_) | State::Leased(_) => {} // the living's
+        }
+        Ok(())
+    }
+
+    /// A settlement cut short is finished or forgotten, as the slot tells: see `settle`.
+    fn finish_settlement(&self) -> Result<()> {
+        let settle = &self.control().settle;
+        let noted = settle.note_slot.load(Acquire);
+        if noted == 0 {
+            return Ok(());
+        }
+        let slot =
+            self.slots().head(noted - 1).ok_or_else(|| self.segment().poison("its settlement note names no slot"))?;
+        let (state, _) = look(slot)
+            .ok_or_else(|| self.segment().poison("its settlement note names a slot in no state that exists"))?;
+        let is_still_there = state != State::Free && slot.seq.load(Relaxed) == settle.note_seq.load(Relaxed);
+        if !is_still_there {
+            settle.settled.store(settle.note_settled.load(Relaxed), Relaxed);
+        }
+        fault::point("repair: settlement finished");
+        settle.note_slot.store(0, Release);
+        Ok(())
+    }
+
+    /// Writes both rings, and the ring of dead letters, anew. Nobody reads them: both locks are held.
+    fn write_rings(&self, inventory: &Inventory) {
+        let (control, slots) = (self.control(), self.slots());
+        let (ready_head, free_head, dead_head) = (
+            control.get.ready_head.load(Relaxed),
+            control.put.free_head.load(Relaxed),
+            control.dead.head.load(Relaxed),
+        );
+        for (count, (_, number)) in (0u64..).zip(&inventory.ready) {
+            slots.ready().set(ready_head.wrapping_add(count), *number);
+        }
+        for (count, number) in (0u64..).zip(&inventory.free) {
+            slots.free().set(free_head.wrapping_add(count), *number);
+        }
+        for (count, (_, number)) in (0u64..).zip(&inventory.dead) {
+            slots.dead().set(dead_head.wrapping_add(count), *number);
+        }
+        fault::point("repair: entries written");
+        let ready_tail = ready_head.wrapping_add(inventory.ready.len() as u64);
+        let free_tail = free_head.wrapping_add(inventory.free.len() as u64);
+        control.put.seq.store(inventory.next_seq, Relaxed);
+        control.put.free_tail_seen.store(free_tail, Relaxed);
+        control.get.ready_tail_seen.store(ready_tail, Relaxed);
+        fault::point("repair: between tails");
+        control.dead.tail.store(dead_head.wrapping_add(inventory.dead.len() as u64), Release);
+        control.free.tail.store(free_tail, Release);
+        control.ready.tail.store(ready_tail, Release);
+    }
+
+    /// After a restart of the machine nothing says in which order the file's pages came to disk: items are checked.
+    ///
+    /// # Errors
+    /// As [`Queue::lock_put`].
+    pub(super) fn recover_after_restart(&self) -> Result<()> {
+        let mut tick = || Ok(());
+        let mut wait = Wait::until(Deadline::Never, &mut tick);
+        let (put, get) = self.lock_both(&mut wait)?;
+        if self.segment().is_from_another_boot() {
+            self.set_right_with(&put, &get, Belief::Checked)?;
+            self.segment().note_boot();
+        }
+        get.finish();
+        put.finish();
+        Ok(())
+    }
+
+    fn is_item_whole(&self, number: u32, slot: &SlotHead) -> bool {
+        let len = slot.len.load(Relaxed) as usize;
+        let mut bytes = vec![0; len.min(usize::try_from(self.plan.max_item_bytes).unwrap_or(usize::MAX))];
+        self.commit_payload(number, len).is_ok()
+            && self.slots().read(number, len, &mut bytes)
+            && slot.check.load(Relaxed) == item_check(&bytes)
+    }
+}
+
+/// The check of an item in a segment that outlives a restart.
+#[allow(clippy::cast_possible_truncation, reason = "a check of 32 bits")]
+pub(super) fn item_check(bytes: &[u8]) -> u32 {
+    checksum(bytes) as u32
+}
+
+/// Remembers what was found out about each owner: the kernel is asked once for each.
+struct Verdicts<'a> {
+    table: &'a Table<'a>,
+    known: Vec<(Owner, bool)>,
+}
+
+impl<'a> Verdicts<'a> {
+    fn new(table: &'a Table<'a>) -> Verdicts<'a> {
+        Verdicts { table, known: Vec::new() }
+    }
+
+    fn is_dead(&mut self, owner: Owner) -> bool {
+        if let Some((_, verdict)) = self.known.iter().find(|(known, _)| *known == owner) {
+            return *verdict;
+        }
+        let verdict = owner == Owner::BROKEN || self.table.is_dead(owner);
+        self.known.push((owner, verdict));
+        verdict
+    }
+}

@@ -1,0 +1,30 @@
+//! The whole surface of the operating system: files, maps, signs of life, sleeping and waking.
+//!
+//! One file per system stands behind it and is the only one that calls it. What a port must provide is
+//! what this module re-exports; nothing above it knows which system it runs on.
+//!
+//! | need | meaning |
+//! |---|---|
+//! | [`File`] | a segment's file: facts, commit, reopen, map |
+//! | [`Draft`] | a file that nobody can see until it is complete |
+//! | [`Map`] | its bytes, shared |
+//! | [`Pulse`] | a kernel-owned sign of life at a number; gone when the process is |
+//! | [`sleep`], [`wake`], [`sleep_any`] | wait on a word of shared memory |
+//! | [`epoch`] | who am I: changes in a forked child |
+//! | [`ForkLocked`] | this process's own state, safe across `fork` |
+
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(target_os = "linux")]
+pub use linux::{
+    Directory, Draft, Facts, File, ForkLocked, Host, Map, Pulse, Slept, check_directory, default_directory, epoch,
+    errno_is_no_space, host, now_ms, process_id, reset_after_fork, sleep, sleep_any, spin_cpus, thread_id, unix_ms,
+    unlink_if_same, user_id, wake,
+};
+#[cfg(all(target_os = "linux", feature = "crash-points"))]
+pub use linux::{die, stop_self};
+
+#[cfg(not(target_os = "linux"))]
+compile_error!(
+    "penstock-core has no operating-system layer for this target yet: see src/sys/mod.rs for what one provides"
+);

@@ -1,0 +1,258 @@
+//! What one process sees of a queue.
+
+use penstock_core::deadline::Deadline;
+use penstock_core::layout::Kind;
+use penstock_core::queue::{Expectation, Got, Plan, Wait};
+use penstock_core::segment::{Lifetime, Trust};
+use penstock_core::slots::INLINE_MAX;
+use penstock_core::{Error, Location, Queue};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A directory of its own for each test, gone afterwards.
+struct Place(PathBuf);
+
+impl Place {
+    fn new(test: &str) -> Place {
+        let path = PathBuf::from(format!("/dev/shm/penstock-test-{}-{test}", std::process::id()));
+        penstock_core::sys::check_directory(&path).expect("a directory of our own");
+        Place(path)
+    }
+
+    fn at(&self, name: &str) -> Location {
+        Location::named(&self.0, name).expect("a good name")
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.0).expect("the directory goes");
+    }
+}
+
+fn plan(capacity: u64, item_bytes: u64, max_item_bytes: u64) -> Plan {
+    Plan {
+        capacity,
+        item: "bytes".into(),
+        item_bytes,
+        max_item_bytes,
+        max_deliveries: 0,
+        dead_letters: 0,
+        lifetime: Lifetime::UntilUnlinked,
+    }
+}
+
+/// Waits as long as a test may.
+fn patiently<R>(act: impl FnOnce(&mut Wait<'_>) -> R) -> R {
+    within(Duration::from_secs(20), act)
+}
+
+fn within<R>(time: Duration, act: impl FnOnce(&mut Wait<'_>) -> R) -> R {
+    let mut tick = || Ok(());
+    act(&mut Wait::until(Deadline::after(Some(time)), &mut tick))
+}
+
+fn put(queue: &Queue, item: &[u8]) -> Result<(), Error> {
+    within(Duration::ZERO, |wait| queue.put(&[item], wait))
+}
+
+fn get(queue: &Queue) -> Result<Vec<u8>, Error> {
+    within(Duration::ZERO, |wait| get_waiting(queue, wait))
+}
+
+fn get_waiting(queue: &Queue, wait: &mut Wait<'_>) -> Result<Vec<u8>, Error> {
+    let mut small = [0; INLINE_MAX];
+    match queue.get(&mut small, wait)? {
+        Got::Copied(len) => Ok(small[..len].to_vec()),
+        Got::Leased(lease) => {
+            let mut out = vec![0; lease.len()];
+            queue.read(&lease, &mut out)?;
+            queue.release(&lease, wait)?;
+            Ok(out)
+        }
+    }
+}
+
+#[test]
+fn items_come_out_in_the_order_they_went_in() {
+    let place = Place::new("order");
+    let queue = Queue::create(&place.at("q"), &plan(10, 4, 4)).expect("created");
+    for round in 0..100u32 {
+        for i in 0..10 {
+            put(&queue, &(round * 10 + i).to_le_bytes()).expect("room");
+        }
+        assert!(queue.is_full());
+        assert_eq!(put(&queue, &[0; 4]), Err(Error::Full));
+        for i in 0..10 {
+            assert_eq!(get(&queue), Ok((round * 10 + i).to_le_bytes().to_vec()));
+        }
+        assert_eq!(get(&queue), Err(Error::Empty));
+    }
+}
+
+#[test]
+fn large_and_small_items_keep_their_order_and_bytes() {
+    let place = Place::new("sizes");
+    let queue = Queue::create(&place.at("q"), &plan(8, 0, 100_000)).expect("created");
+    let sizes = [0, 1, 95, 96, 97, 4096, 100_000, 3];
+    for (i, size) in sizes.iter().enumerate() {
+        put(&queue, &vec![u8::try_from(i).expect("small"); *size]).expect("room");
+    }
+    for (i, size) in sizes.iter().enumerate() {
+        assert_eq!(get(&queue), Ok(vec![u8::try_from(i).expect("small"); *size]));
+    }
+    assert!(matches!(put(&queue, &vec![0; 100_001]), Err(Error::TooLarge { bytes: 100_001, limit: 100_000, .. })));
+}
+
+#[test]
+fn an_item_given_back_is_delivered_before_newer_ones() {
+    let place = Place::new("giveback");
+    let queue = Queue::create(&place.at("q"), &plan(4, 1, 1)).expect("created");
+    for i in 0..4 {
+        put(&queue, &[i]).expect("room");
+    }
+    let leases: Vec<_> = (0..3).map(|_| queue.try_lease().expect("an item")).collect();
+    assert_eq!(queue.depth().held, 3);
+    for i in [1, 0, 2] {
+        patiently(|wait| queue.give_back(&leases[i], wait)).expect("given back");
+    }
+    assert!(matches!(patiently(|wait| queue.ack(&leases[0], wait)), Err(Error::LeaseLost { .. })));
+    for i in 0..4 {
+        assert_eq!(get(&queue), Ok(vec![i]));
+    }
+}
+
+#[test]
+fn an_item_delivered_too_often_becomes_a_dead_letter_and_can_be_requeued() {
+    let place = Place::new("dead");
+    let queue = Queue::create(&place.at("q"), &Plan { max_deliveries: 2, dead_letters: 1, ..plan(2, 0, 1000) })
+        .expect("created");
+    put(&queue, b"poison").expect("room");
+    put(&queue, &[7; 500]).expect("room");
+    for _ in 0..2 {
+        let lease = queue.try_lease().expect("the poison");
+        patiently(|wait| queue.give_back(&lease, wait)).expect("given back");
+    }
+    assert_eq!(get(&queue), Ok(vec![7; 500]));
+    assert_eq!((queue.dead_len(), queue.len()), (1, 0));
+    put(&queue, b"x").expect("room for two despite the dead letter");
+    put(&queue, b"y").expect("room for two despite the dead letter");
+    assert_eq!(put(&queue, b"z"), Err(Error::Full));
+    assert_eq!(patiently(|wait| queue.requeue_dead(wait)), Ok(1));
+    assert_eq!(get(&queue), Ok(b"poison".to_vec()));
+}
+
+#[test]
+fn shut_down_drains_and_then_says_so() {
+    let place = Place::new("shut");
+    let queue = Queue::create(&place.at("q"), &plan(2, 1, 1)).expect("created");
+    put(&queue, &[1]).expect("room");
+    patiently(|wait| queue.shut_down(wait)).expect("shut");
+    assert_eq!(put(&queue, &[2]), Err(Error::ShutDown));
+    assert_eq!(get(&queue), Ok(vec![1]));
+    assert_eq!(get(&queue), Err(Error::ShutDown));
+}
+
+#[test]
+fn join_waits_for_what_was_put_and_not_for_more() {
+    let place = Place::new("join");
+    let queue = Queue::create(&place.at("q"), &plan(4, 1, 1)).expect("created");
+    for i in 0..4 {
+        put(&queue, &[i]).expect("room");
+    }
+    assert_eq!(within(Duration::ZERO, |wait| queue.join(wait)), Err(Error::Busy));
+    get(&queue).expect("an item");
+    patiently(|wait| queue.task_done(1, wait)).expect("done");
+    let lease = queue.try_lease().expect("an item");
+    queue.try_ack(&lease).expect("acknowledged");
+    assert_eq!(queue.unsettled(), 2);
+    assert_eq!(patiently(|wait| queue.purge(wait)), Ok(2));
+    patiently(|wait| queue.join(wait)).expect("all done");
+    assert!(matches!(patiently(|wait| queue.task_done(1, wait)), Err(Error::OverRelease { .. })));
+}
+
+#[test]
+fn two_handles_of_one_name_are_one_queue_and_mismatches_are_named() {
+    let place = Place::new("open");
+    let location = place.at("q");
+    let first = Queue::create(&location, &plan(3, 4, 4)).expect("created");
+    let second = Queue::open(&location, &Expectation::default(), Trust::OwnOnly).expect("opened");
+    put(&first, &[1, 2, 3, 4]).expect("room");
+    assert_eq!(get(&second), Ok(vec![1, 2, 3, 4]));
+    assert!(matches!(Queue::create(&location, &plan(3, 4, 4)), Err(Error::Exists { .. })));
+    let wrong = Expectation { capacity: Some(4), ..Expectation::default() };
+    match Queue::open(&location, &wrong, Trust::OwnOnly) {
+        Err(Error::Mismatch { what: "capacity", have, want, .. }) => {
+            assert_eq!((have.as_str(), want.as_str()), ("3", "4"))
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(Kind::Queue.word(), "queue");
+    first.unlink().expect("unlinked");
+    assert!(matches!(Queue::open(&location, &Expectation::default(), Trust::OwnOnly), Err(Error::NotFound { .. })));
+    assert!(matches!(within(Duration::from_secs(5), |wait| get_waiting(&second, wait)), Err(Error::Removed { .. })));
+}
+
+#[test]
+fn threads_pass_every_item_exactly_once() {
+    let place = Place::new("threads");
+    let queue = Queue::create(&place.at("q"), &plan(10, 8, 8)).expect("created");
+    const EACH: u64 = 20_000;
+    let seen = std::thread::scope(|scope| {
+        for producer in 0..2u64 {
+            let queue = &queue;
+            scope.spawn(move || {
+                for i in 0..EACH {
+                    patiently(|wait| queue.put(&[&(producer << 32 | i).to_le_bytes()], wait)).expect("put");
+                }
+            });
+        }
+        let take = || {
+            let mut seen = Vec::new();
+            while let Ok(item) = within(Duration::from_millis(500), |wait| get_waiting(&queue, wait)) {
+                seen.push(u64::from_le_bytes(item.try_into().expect("eight bytes")));
+            }
+            seen
+        };
+        let consumers = [scope.spawn(take), scope.spawn(take)];
+        consumers.map(|consumer| consumer.join().expect("no panic"))
+    });
+    for one in &seen {
+        for producer in 0..2 {
+            let mine: Vec<u64> = one.iter().copied().filter(|item| item >> 32 == producer).collect();
+            assert!(mine.is_sorted(), "order of producer {producer}");
+        }
+    }
+    let mut all = seen.concat();
+    all.sort_unstable();
+    let expected: Vec<u64> = (0..2).flat_map(|producer| (0..EACH).map(move |i| producer << 32 | i)).collect();
+    assert_eq!(all, expected);
+}
+
+#[test]
+fn a_batch_takes_the_lock_once_and_keeps_order() {
+    let place = Place::new("batch");
+    let queue = Queue::create(&place.at("q"), &plan(1000, 2, 2)).expect("created");
+    let bytes: Vec<u8> = (0..1500u16).flat_map(u16::to_le_bytes).collect();
+    let mut put = 0;
+    while let Ok(count) = queue.try_put_batch(&bytes[put * 2..]) {
+        put += count;
+    }
+    assert_eq!(put, 1000);
+    let (mut out, mut lens) = (Vec::new(), Vec::new());
+    while queue.try_get_batch(300, &mut out, &mut lens).is_ok() {}
+    assert_eq!(out, bytes[..2000]);
+    assert_eq!(lens.len(), 1000);
+}
+
+#[test]
+fn peeking_takes_nothing() {
+    let place = Place::new("peek");
+    let queue = Queue::create(&place.at("q"), &plan(4, 0, 5000)).expect("created");
+    put(&queue, b"a").expect("room");
+    put(&queue, &[9; 5000]).expect("room");
+    for _ in 0..2 {
+        assert_eq!(patiently(|wait| queue.peek(10, wait)), Ok(vec![b"a".to_vec(), vec![9; 5000]]));
+    }
+    assert_eq!(queue.len(), 2);
+}
