@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from cli_helpers import PENSTOCK, Program, Terminal, one_line, run, stats
+from penstock.cli.demo import Story
 
 pytestmark = pytest.mark.usefixtures("directory")
 
@@ -60,3 +61,26 @@ def test_demo_says_so_when_one_of_its_programs_is_killed(directory: str) -> None
     assert code == 1
     assert "the demo failed" in one_line(errors)
     assert os.listdir(directory) == []
+
+
+def test_story_is_told_in_an_order_that_can_have_happened() -> None:
+    story = Story(capacity=2)
+    assert list(story.consumer_took(7)) == []  # not before it is put
+    assert [(step.what, step.depth) for step in story.producer_put(7)] == [
+        ("puts 7", 1),
+        ("takes 7 and sleeps 7 ms", 0),
+    ]
+    assert [step.depth for number in (8, 9) for step in story.producer_put(number)] == [1, 2]
+    assert [step.what for step in story.producer_waits()] == ["waits: the queue is full"]
+    assert list(story.producer_put(0)) == []  # not before there is room
+    assert [(step.what, step.depth) for step in story.consumer_took(8)] == [
+        ("takes 8 and sleeps 8 ms", 1),
+        ("puts 0 and ends", 2),
+    ]
+
+
+def test_story_leaves_out_a_wait_that_is_over_when_it_is_reported() -> None:
+    story = Story(capacity=1)
+    list(story.producer_put(7))
+    list(story.consumer_took(7))
+    assert list(story.producer_waits()) == []
