@@ -5,7 +5,6 @@ NumPy is imported when one of these functions is called, never before: it is opt
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from penstock._errors import Corrupted
@@ -51,6 +50,8 @@ def spec_of(dtype: np.dtype[Any]) -> tuple[str, int]:
         TypeError: The dtype holds Python objects, which mean nothing to another process.
         ValueError: The dtype has no size.
     """
+    import json
+
     if dtype.hasobject:
         raise TypeError(f"dtype {dtype} holds Python objects; use item=object for those")
     if dtype.itemsize == 0:
@@ -72,6 +73,8 @@ def dtype_of(spec: str) -> np.dtype[Any]:
         Corrupted: The text describes no dtype, or one that no queue can have.
         ModuleNotFoundError: NumPy is not installed.
     """
+    import json
+
     np = numpy()
     if spec in NUMBER_BYTES:
         return np.dtype(spec)  # type: ignore[no-any-return]
