@@ -1,0 +1,84 @@
+"""Fixtures for all tests: a private directory of names, a name, a queue, and children that never outlive their test."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+from typing import TYPE_CHECKING, Any
+
+import hypothesis
+import pytest
+
+import penstock
+from penstock import testing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+SHM = "/dev/shm"
+
+# The same examples each time: a test fails for everybody or for nobody. `tests/stress` is where chance is let in.
+hypothesis.settings.register_profile("suite", derandomize=True, deadline=None, database=None)
+hypothesis.settings.load_profile("suite")
+
+
+def _ours() -> set[str]:
+    """Return what penstock and its tests have in /dev/shm."""
+    return {entry for entry in os.listdir(SHM) if entry.startswith("penstock")}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_outside() -> Iterator[None]:
+    """Keep tests that ask for no directory away from the user's own, and check that the suite leaves nothing behind."""
+    before = _ours()
+    with testing.temporary_directory() as directory:
+        yield
+        assert os.listdir(directory) == [], "a test made something without asking for the fixture `directory`"
+    assert _ours() <= before, "the suite left something in /dev/shm"
+
+
+@pytest.fixture
+def directory() -> Iterator[str]:
+    """Give the test a directory of names of its own; what is not under a name must be gone by itself at the end.
+
+    Names are removed with the directory. Private and unfinished objects have no name that a user could remove, so
+    they have to be gone when their users are.
+    """
+    with testing.temporary_directory() as path:
+        yield path
+        with contextlib.suppress(TimeoutError):
+            testing.wait_until(lambda: not _hidden(path), timeout=5.0)
+        assert _hidden(path) == []
+
+
+def _hidden(path: str) -> list[str]:
+    """Return what is left of private and unfinished objects."""
+    gc.collect()
+    return [entry for entry in os.listdir(path) if entry.startswith(".")]
+
+
+@pytest.fixture
+def name(directory: str) -> str:
+    """Give the test a name that nothing else has."""
+    return testing.unique_name()
+
+
+@pytest.fixture
+def queue(name: str) -> Iterator[penstock.Queue]:
+    """Give the test a queue of ten objects."""
+    with penstock.Queue.create(name, capacity=10) as made:
+        yield made
+        if not made.closed:
+            made.unlink()
+
+
+@pytest.fixture
+def spawn(directory: str) -> Iterator[Callable[..., testing.Child]]:
+    """Start children with `penstock.testing.spawn`; those still alive at the end of the test are killed."""
+    with contextlib.ExitStack() as stack:
+
+        def start(*args: Any, **kwargs: Any) -> testing.Child:
+            return stack.enter_context(testing.spawn(*args, **kwargs))
+
+        yield start
