@@ -115,12 +115,10 @@ pub fn wait_until(
         fault::point("wait: before sleep");
         let slept = sys::sleep(word, armed, patience.bound(deadline));
         fault::point("wait: awake");
-        if slept != sys::Slept::Woken {
-            tick()?;
-        }
         if is_ready() {
             return Ok(());
         }
+        tick()?;
         if slept == sys::Slept::TimedOut {
             look()?;
         }

@@ -436,6 +436,13 @@ impl Segment {
         }
     }
 
+    /// Whether this process is `owner`. Registers nobody: a forked child is not its parent, and need not be anybody.
+    #[inline]
+    #[must_use]
+    pub fn is_me(&self, owner: Owner) -> bool {
+        self.me.load(Acquire) == u64::from(sys::epoch()) << 32 | u64::from(owner.word())
+    }
+
     #[cold]
     fn register(&self) -> Result<Owner> {
         let epoch = sys::epoch();

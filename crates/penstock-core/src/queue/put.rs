@@ -72,6 +72,14 @@ impl Queue {
         }
     }
 
+    /// Whether an item of these parts is of a size that the queue takes.
+    ///
+    /// # Errors
+    /// `TooLarge`.
+    pub fn check_len(&self, parts: &[&[u8]]) -> Result<()> {
+        self.checked_len(parts).map(|_| ())
+    }
+
     #[inline]
     fn checked_len(&self, parts: &[&[u8]]) -> Result<usize> {
         let len: usize = parts.iter().map(|part| part.len()).sum();

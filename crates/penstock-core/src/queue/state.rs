@@ -228,8 +228,8 @@ impl Queue {
         }
     }
 
-    /// Wakes all who wait on anything of this queue.
-    pub(super) fn wake_everybody(&self) {
+    /// Wakes all who wait on anything of this queue; they look again.
+    pub fn wake_everybody(&self) {
         let control = self.control();
         for word in [&control.ready.event, &control.free.event, &control.settle.event, &control.dead.event] {
             event::signal_all(word);
