@@ -103,6 +103,21 @@ pub fn wait_until(
     mut is_ready: impl FnMut() -> bool,
     mut look: impl FnMut() -> Result<()>,
 ) -> Result<()> {
+    let ended = sleep_until(word, deadline, tick, &mut is_ready, &mut look);
+    if ended.is_err() && is_ready() {
+        // We may have been woken for it: pass that on, or another sleeper would find out by its heartbeat only.
+        signal(word, 1);
+    }
+    ended
+}
+
+fn sleep_until(
+    word: &AtomicU32,
+    deadline: Deadline,
+    tick: Tick<'_>,
+    is_ready: &mut dyn FnMut() -> bool,
+    look: &mut dyn FnMut() -> Result<()>,
+) -> Result<()> {
     let patience = Patience::new();
     loop {
         let armed = arm(word);
@@ -125,8 +140,9 @@ pub fn wait_until(
     }
 }
 
-/// The word as it is, for those who sleep on several.
+/// The value to sleep on for those who armed several words, read when all are armed: arming one word may have changed
+/// another (the same word may stand there twice). Should the bit have gone since, the sleep ends at once.
 #[must_use]
-pub fn peek(word: &AtomicU32) -> u32 {
-    word.load(Acquire)
+pub fn armed(word: &AtomicU32) -> u32 {
+    word.load(Acquire) | SLEEPERS
 }

@@ -364,18 +364,28 @@ pub struct DeadLine {
 }
 
 /// A mutex's control line.
+///
+/// Only `lock` decides who holds it. The other words are written by the holder alone, after taking and before giving
+/// back, and mean something only while `holder` names the holder: what a dead one left in them is never read.
 #[repr(C, align(64))]
 pub struct MutexControl {
     /// The lock: its owner's participant.
     pub lock: AtomicU32,
-    /// Which thread of that participant; written by the owner after taking and before giving back.
-    pub thread: AtomicU32,
-    /// How often the owner has taken it.
+    /// How often the holder has taken it.
     pub depth: AtomicU32,
-    /// 1 while the present owner inherited it from a dead one.
+    /// Which thread of which participant holds it: see [`holder_word`]; 0 for nobody. One word, so that a thread's
+    /// number left by a dead participant cannot be taken for one of another's.
+    pub holder: AtomicU64,
+    /// 1 while the holder has it from a dead one.
     pub abandoned: AtomicU32,
     /// Told at every release, for those who wait on several objects.
     pub event: AtomicU32,
+}
+
+/// A thread of a participant, as it stands in `MutexControl::holder`.
+#[must_use]
+pub fn holder_word(owner: Owner, thread: u32) -> u64 {
+    u64::from(thread) << 32 | u64::from(owner.word())
 }
 
 /// A semaphore's control line.
@@ -390,11 +400,14 @@ pub struct SemaphoreControl {
 /// An event's control line.
 #[repr(C, align(64))]
 pub struct EventControl {
-    /// 1 while set.
-    pub set: AtomicU32,
+    /// Bit 0: it is set. The rest counts how often it was set: who waited then goes on although it was cleared since.
+    pub state: AtomicU32,
     /// Bit 0: somebody sleeps. The rest counts.
     pub event: AtomicU32,
 }
+
+/// Bit of `EventControl::state`.
+pub const SET: u32 = 1;
 
 /// A quick check of bytes against tearing and bit flips; no defence against intent.
 #[must_use]
@@ -420,6 +433,8 @@ const _: () = {
     assert!(KIND_AT + size_of::<QueueControl>() <= TABLE_AT);
     assert!(size_of::<QueueControl>() == 6 * LINE);
     assert!(size_of::<MutexControl>() == LINE);
+    assert!(size_of::<SemaphoreControl>() == LINE);
+    assert!(size_of::<EventControl>() == LINE);
     assert!(BODY_AT % LINE == 0);
     assert!(PARTICIPANTS < Owner::BROKEN.0);
 };

@@ -97,7 +97,8 @@ pub fn take(
     let patience = Patience::new();
     let mut sleepers = 0;
     loop {
-        let seen = word.load(Relaxed); // only a hint: the CAS below decides
+        // Acquire: who sees a name here must see that name's registration, or it would take the living for the dead.
+        let seen = word.load(Acquire);
         let Some(owner) = Owner::from_word(seen) else {
             if word.compare_exchange(seen, me.word() | sleepers, AcqRel, Relaxed).is_ok() {
                 return Ok(Taken::Clean);

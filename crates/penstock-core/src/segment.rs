@@ -111,28 +111,30 @@ impl Attachment {
     /// `Exists` if the name is taken, `NoSpace`, `Unsupported`, `Untrusted`, `Os`. Nothing is left behind.
     pub fn create(location: &Location, blueprint: &Blueprint, fill: impl FnOnce(&Map)) -> Result<Attachment> {
         let name = &location.name;
-        let draft = Draft::new(name, &location.path, blueprint.total_bytes)?;
-        draft.file.check_file_system(name)?;
-        draft.file.commit(name, 0, blueprint.committed_bytes)?;
+        let (draft, file) = Draft::begin(name, &location.path, blueprint.total_bytes)?;
+        file.check_file_system(name)?;
+        file.commit(name, 0, blueprint.committed_bytes)?;
         let total = usize::try_from(blueprint.total_bytes)
             .map_err(|_| Error::NoSpace { name: name.clone(), bytes: blueprint.total_bytes })?;
-        let map = draft.file.map(name, total, true)?;
+        let map = file.map(name, total, true)?;
         write_fixed(&map, &fixed_page(location, blueprint)?);
         for (word, id) in control_of(&map).boot.iter().zip(sys::host().boot_id) {
             word.store(id, Relaxed);
         }
         fill(&map);
         fault::point("create: complete");
-        let facts = draft.file.facts(name)?;
-        let file = draft.publish(name)?;
-        fault::point("create: published");
+        let facts = file.facts(name)?;
         let header = check_fixed(name, &read_fixed(&file, name)?)?;
         let segment = Arc::new(Segment::new(location, header, file, facts, map));
+        // Registered before it has a name: a quick visitor must not find itself the only user, and the last.
+        let attachment = Attachment::to(Arc::clone(&segment))?;
+        draft.publish(&segment.file, name)?;
+        fault::point("create: published");
         OPEN.with(|open| {
             open.retain(|other| other.strong_count() > 0);
             open.push(Arc::downgrade(&segment));
         });
-        Attachment::to(segment)
+        Ok(attachment)
     }
 
     /// Attaches to what lies under the name.

@@ -95,13 +95,13 @@ impl Queue {
     }
 
     #[inline]
-    fn control(&self) -> &QueueControl {
+    pub(crate) fn control(&self) -> &QueueControl {
         // SAFETY: the control lines lie inside every segment, aligned to a line; atomics only.
         unsafe { &*self.segment().bytes().base().add(KIND_AT).cast() }
     }
 
     #[inline]
-    fn slots(&self) -> Slots<'_> {
+    pub(crate) fn slots(&self) -> Slots<'_> {
         Slots::new(self.segment().bytes(), &self.plan)
     }
 

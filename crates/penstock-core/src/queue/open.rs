@@ -3,10 +3,11 @@
 use super::Queue;
 use crate::atomic::AtomicU32;
 use crate::atomic::Ordering::Relaxed;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::fault;
 use crate::layout::{KIND_AT, Kind, QueueControl, SlotHead};
 use crate::name::Location;
+use crate::opening;
 use crate::segment::{Attachment, Blueprint, Lifetime, Trust};
 use crate::slots::{Geometry, Slots};
 use crate::spin::Spin;
@@ -79,15 +80,8 @@ impl Queue {
     /// `NotFound`, `Mismatch` naming both values, and whatever is wrong with what lies there. Nothing changed.
     pub fn open(location: &Location, expected: &Expectation, trust: Trust) -> Result<Queue> {
         let attachment = Attachment::open(location, trust)?;
+        opening::check_kind(&attachment, Kind::Queue)?;
         let header = attachment.segment().header();
-        if header.kind != Kind::Queue {
-            return Err(Error::Mismatch {
-                name: location.name.clone(),
-                what: "the kind",
-                have: header.kind.word().into(),
-                want: Kind::Queue.word().into(),
-            });
-        }
         let Some(geometry) = Geometry::from_params(&header.params, header.total_bytes) else {
             return Err(attachment.segment().corrupted("its sizes do not fit together"));
         };
@@ -109,16 +103,11 @@ impl Queue {
         expected: &Expectation,
         trust: Trust,
     ) -> Result<(Queue, bool)> {
-        loop {
-            match Queue::open(location, expected, trust) {
-                Err(Error::NotFound { .. }) => {}
-                opened => return opened.map(|queue| (queue, false)),
-            }
-            match Queue::create(location, plan) {
-                Err(Error::Exists { .. }) => {}
-                created => return created.map(|queue| (queue, true)),
-            }
-        }
+        opening::open_or_create(
+            &location.name,
+            || Queue::open(location, expected, trust),
+            || Queue::create(location, plan),
+        )
     }
 
     fn on(attachment: Attachment, plan: Geometry) -> Queue {
@@ -135,27 +124,13 @@ fn check_expected(
     lifetime: Lifetime,
     expected: &Expectation,
 ) -> Result<()> {
-    let differs = |what: &'static str, have: String, want: String| {
-        Err(Error::Mismatch { name: location.name.clone(), what, have, want })
-    };
-    if let Some(want) = expected.item.as_deref().filter(|want| *want != item) {
-        return differs("item", format!("'{item}'"), format!("'{want}'"));
-    }
-    let numbers = [
-        ("capacity", have.capacity, expected.capacity),
-        ("max_item_bytes", have.max_item_bytes, expected.max_item_bytes),
-        ("max_deliveries", have.max_deliveries, expected.max_deliveries),
-        ("dead_letters", have.dead_capacity, expected.dead_letters),
-    ];
-    for (what, have, want) in numbers {
-        if let Some(want) = want.filter(|want| *want != have) {
-            return differs(what, have.to_string(), want.to_string());
-        }
-    }
-    if let Some(want) = expected.lifetime.filter(|want| *want != lifetime) {
-        return differs("lifetime", format!("{lifetime:?}"), format!("{want:?}"));
-    }
-    Ok(())
+    let name = &location.name;
+    opening::check_same(name, "item", &format!("'{item}'"), expected.item.as_ref().map(|want| format!("'{want}'")))?;
+    opening::check_same(name, "capacity", &have.capacity, expected.capacity)?;
+    opening::check_same(name, "max_item_bytes", &have.max_item_bytes, expected.max_item_bytes)?;
+    opening::check_same(name, "max_deliveries", &have.max_deliveries, expected.max_deliveries)?;
+    opening::check_same(name, "dead_letters", &have.dead_capacity, expected.dead_letters)?;
+    opening::check_lifetime(name, lifetime, expected.lifetime)
 }
 
 /// Writes what is not zero in a fresh queue: every slot's number into the free ring.

@@ -183,18 +183,20 @@ impl Queue {
         if is_ready() {
             return Ok(());
         }
-        // Who finds nothing looks for the dead at once: what they hold may be what is missing.
-        self.look_for_the_dead()?;
-        if deadline.has_passed() {
-            return if is_ready() { Ok(()) } else { Err(Error::Busy) };
-        }
-        if self.spin.until(&is_ready) {
+        if !deadline.has_passed() && self.spin.until(&is_ready) {
             return Ok(());
+        }
+        // Who finds nothing looks for the dead: what they hold may be what is missing.
+        self.look_for_the_dead()?;
+        if is_ready() {
+            return Ok(());
+        }
+        if deadline.has_passed() {
+            return Err(Error::Busy);
         }
         self.segment().check_still_named()?;
         event::wait_until(event, deadline, tick, &is_ready, || {
-            self.segment().check_still_named()?;
-            self.look_for_the_dead_now_and_then()
+            self.look_around()
         })
     }
 
@@ -226,6 +228,12 @@ impl Queue {
             Err(Error::Busy) => Ok(()),
             done => done,
         }
+    }
+
+    /// What a sleeper does at each heartbeat, for those who wait on several objects.
+    pub(crate) fn look_around(&self) -> Result<()> {
+        self.segment().check_still_named()?;
+        self.look_for_the_dead_now_and_then()
     }
 
     /// Wakes all who wait on anything of this queue; they look again.

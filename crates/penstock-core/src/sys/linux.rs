@@ -647,8 +647,6 @@ impl Directory {
 /// A file that is built completely before anybody can see it.
 #[derive(Debug)]
 pub struct Draft {
-    /// The file, for mapping and committing.
-    pub file: File,
     location: PathBuf,
     /// Set where the file system has no unnamed files: the name it has meanwhile.
     temporary: Option<PathBuf>,
@@ -659,7 +657,7 @@ impl Draft {
     ///
     /// # Errors
     /// `Untrusted` where the directory cannot be written, `NoSpace`, `Os`.
-    pub fn new(name: &str, path: &Path, len: u64) -> Result<Draft> {
+    pub fn begin(name: &str, path: &Path, len: u64) -> Result<(Draft, File)> {
         let parent = path.parent().unwrap_or(Path::new("/"));
         let mut temporary = None;
         let mut fd = open_raw(&c_path(parent), libc::O_RDWR | libc::O_TMPFILE);
@@ -678,8 +676,8 @@ impl Draft {
                 _ => Err(os_error(name, "making its file")),
             };
         }
-        let (file, _) = File::from_raw(name, temporary.as_deref().unwrap_or(path), fd)?;
-        let draft = Draft { file, location: path.to_owned(), temporary };
+        let draft = Draft { location: path.to_owned(), temporary };
+        let (file, _) = File::from_raw(name, path, fd)?;
         let Ok(signed) = libc::off64_t::try_from(len) else {
             return Err(Error::NoSpace { name: name.to_owned(), bytes: len });
         };
@@ -696,18 +694,17 @@ impl Draft {
         if unsafe { libc::fchmod(fd, 0o600) } != 0 {
             return Err(os_error(name, "setting its mode"));
         }
-        Ok(draft)
+        Ok((draft, file))
     }
 
     /// Gives the finished file its name, at once and only if the name is free.
     ///
     /// # Errors
-    /// `Exists` if somebody was first; `Os`.
-    pub fn publish(mut self, name: &str) -> Result<File> {
-        let fd = self.file.checked_unnamed();
+    /// `Exists` if somebody was first; `NoSpace`, `Os`.
+    pub fn publish(&self, file: &File, name: &str) -> Result<()> {
         let from = match &self.temporary {
             Some(path) => c_path(path),
-            None => CString::new(format!("/proc/self/fd/{fd}")).unwrap_or_default(),
+            None => CString::new(format!("/proc/self/fd/{}", file.checked(name)?)).unwrap_or_default(),
         };
         // SAFETY: C strings only.
         let linked = unsafe {
@@ -719,31 +716,14 @@ impl Draft {
                 libc::AT_SYMLINK_FOLLOW,
             )
         };
-        if linked != 0 {
-            return match last_errno() {
-                libc::EEXIST => Err(Error::Exists { name: name.to_owned() }),
-                errno if errno_is_no_space(errno) => Err(Error::NoSpace { name: name.to_owned(), bytes: 0 }),
-                _ => Err(os_error(name, "giving it its name")),
-            };
+        if linked == 0 {
+            return Ok(());
         }
-        let own = self.file.fd.swap(-1, Ordering::AcqRel);
-        if let Some(temporary) = self.temporary.take() {
-            // SAFETY: a C string.
-            unsafe { libc::unlink(c_path(&temporary).as_ptr()) };
+        match last_errno() {
+            libc::EEXIST => Err(Error::Exists { name: name.to_owned() }),
+            errno if errno_is_no_space(errno) => Err(Error::NoSpace { name: name.to_owned(), bytes: 0 }),
+            _ => Err(os_error(name, "giving it its name")),
         }
-        Ok(File {
-            fd: AtomicI32::new(own),
-            path: self.location.clone(),
-            device: self.file.device,
-            inode: self.file.inode,
-        })
-    }
-}
-
-impl File {
-    /// The descriptor of a draft: nobody but its maker has had time to close it.
-    fn checked_unnamed(&self) -> i32 {
-        self.fd.load(Ordering::Acquire)
     }
 }
 
