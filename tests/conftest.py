@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hypothesis
@@ -62,6 +64,13 @@ def _hidden(path: str) -> list[str]:
 def name(directory: str) -> str:
     """Give the test a name that nothing else has."""
     return testing.unique_name()
+
+
+@pytest.fixture
+def tmp_path_on_shm() -> Iterator[Path]:
+    """Give the test a directory for files of its own, on a file system that can hold queues (/tmp may not)."""
+    with tempfile.TemporaryDirectory(prefix="penstock-test-", dir=SHM) as path:
+        yield Path(path)
 
 
 @pytest.fixture

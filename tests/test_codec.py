@@ -43,7 +43,7 @@ def round_trip(kind: Any, item: Any) -> Any:
 
 # ---- object ----------------------------------------------------------------------------------------------------------
 
-OBJECTS = [
+OBJECTS: list[Any] = [
     None,
     True,
     5,

@@ -95,6 +95,7 @@ class Child:
     """
 
     def __init__(self, task: _Task, extra: dict[str, str]) -> None:
+        order = pickle.dumps(task)  # what does not pickle is found before anything is opened or started
         ours, theirs = socket.socketpair()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the child
         self._name = getattr(task.function, "__name__", repr(task.function))
@@ -109,13 +110,8 @@ class Child:
                 env={**os.environ, **extra},
             )
         self.pid = self._process.pid
-        try:
-            main = getattr(sys.modules["__main__"], "__file__", None)
-            self._line.send(main if task.function.__module__ == "__main__" else None)
-            self._line.send(task)
-        except BaseException:
-            self.kill()
-            raise
+        script = getattr(sys.modules["__main__"], "__file__", None)
+        self._line.send((script if task.function.__module__ == "__main__" else None, order))
 
     def send(self, message: object) -> None:
         """Send the child something that pickles; `penstock.testing.receive` gets it there.
@@ -362,10 +358,10 @@ def run(descriptor: int) -> None:
     global _line_to_parent
     faulthandler.dump_traceback_later(DEADLINE_SECONDS, exit=True)
     line = _line_to_parent = _Line(socket.socket(fileno=descriptor))
-    main = line.receive(DEADLINE_SECONDS)
-    if main is not None:
-        _load_main(main)
-    task: _Task = line.receive(DEADLINE_SECONDS)
+    script, order = line.receive(DEADLINE_SECONDS)
+    if script is not None:
+        _load_main(script)
+    task: _Task = pickle.loads(order)
     faulthandler.dump_traceback_later(task.deadline, exit=True)
     try:
         value = task.function(*task.args, **task.kwargs)
