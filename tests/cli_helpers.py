@@ -106,6 +106,7 @@ class Program:
         """Close the program's input."""
         assert self.process.stdin is not None
         self.process.stdin.close()
+        self.process.stdin = None  # communicate() would flush it
 
     def line(self, *, of_stderr: bool = False) -> bytes:
         """Wait for the next line of the output and return it with its newline; at the end of it what is left."""

@@ -81,7 +81,7 @@ BAD_ITEMS = [
 @pytest.mark.parametrize(("item", "line", "reason"), BAD_ITEMS, ids=lambda value: str(value)[:20])
 def test_bad_line_is_reported_and_left_out(item: str, line: bytes, reason: str) -> None:
     good = b"1"
-    limit = ["--max-item-bytes", "100"] if item in ("str", "bytes", "json") else []
+    limit = ["--max-item-bytes", "100"] if reason == "100" else []
     done = run("put", NAME, "--item", item, *limit, stdin=good + b"\n" + line + b"\n" + good)
     assert (done.returncode, done.stdout) == (1, b"")
     message = one_line(done.stderr)
@@ -276,12 +276,9 @@ def test_records_are_printed_and_not_read() -> None:
     assert run("get", NAME).stdout == b"(1, 2.5)\n"
 
 
-def test_queue_in_a_file_of_one_s_own(tmp_path: Path) -> None:
-    file = tmp_path / "own queue"
-    done = run("put", str(file), stdin=b"x\n")
-    if done.returncode == 9:
-        pytest.skip(done.stderr.decode())
-    assert done.returncode == 0
+def test_queue_in_a_file_of_one_s_own(tmp_path_on_shm: Path) -> None:
+    file = tmp_path_on_shm / "own queue"
+    assert run("put", str(file), stdin=b"x\n").returncode == 0
     assert run("peek", str(file)).stdout == b"x\n"
     assert run("get", str(file)).stdout == b"x\n"
     assert run("rm", "-y", str(file)).returncode == 0

@@ -407,7 +407,7 @@ def test_ctrl_c_during_an_import_is_quiet(module: str, tmp_path: Path) -> None:
             sys.meta_path.insert(0, PressCtrlC())
         """)
     )
-    done = run("consumer", env={**os.environ, "PYTHONPATH": str(tmp_path)})
+    done = run("consumer", env={**os.environ, "PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"})
     assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
 
 

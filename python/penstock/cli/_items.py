@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 from penstock.cli._text import escape
 
 Parser = Callable[[bytes], Any]
+Printer = Callable[[Any], bytes]
 
 _INTEGER_BITS = {"1": 8, "2": 16, "4": 32, "8": 64}
 
@@ -117,11 +118,22 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON number")
 
 
-def line_of(item: str, value: Any) -> bytes:
-    """Return an item as the line (without newline) from which `parser_for(item)` makes it again, where one does.
+def printer_for(item: str, *, as_json: bool, is_terminal: bool) -> Printer:
+    """Return the function that turns an item of this kind into its line, with the newline.
 
-    Other objects are shown by their repr, arrays and records as lists.
+    Plain, it is the line that `parser_for(item)` takes, where one does; other objects are shown by their repr, arrays
+    and records as lists and tuples. On a terminal control characters are spelled out.
     """
+    if as_json:
+        return lambda value: json_of(value) + b"\n"
+    if item[0] in "ui" and item[1:] in _INTEGER_BITS:
+        return lambda value: b"%d\n" % value
+    if is_terminal:
+        return lambda value: _encode(escape(_line_of(item, value).decode("utf-8", "backslashreplace"))) + b"\n"
+    return lambda value: _line_of(item, value) + b"\n"
+
+
+def _line_of(item: str, value: Any) -> bytes:
     if isinstance(value, bool):
         return b"true" if value else b"false"
     if item in ("json", "msgpack"):
@@ -131,11 +143,6 @@ def line_of(item: str, value: Any) -> bytes:
     if isinstance(value, str):
         return _encode(value)
     return _encode(repr(_plain(value)))
-
-
-def terminal_line_of(item: str, value: Any) -> bytes:
-    """Return an item as `line_of` does, but safe to print on a terminal: control characters are spelled out."""
-    return _encode(escape(line_of(item, value).decode("utf-8", "backslashreplace")))
 
 
 def json_of(value: Any) -> bytes:

@@ -17,7 +17,7 @@ from penstock.cli._common import (
     trust_option,
 )
 from penstock.cli._exits import Exit
-from penstock.cli._items import json_of, line_of, terminal_line_of
+from penstock.cli._items import printer_for
 from penstock.cli._stop import Stop
 from penstock.cli._streams import STDOUT, Output, is_terminal, portions
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 # What is taken before it is printed: enough to make both worth their while, too little to hold up anybody.
-_LONGEST_BATCH = 1024
+_LONGEST_BATCH = 512
 _BATCH_BYTES = 1 << 18
 
 
@@ -45,17 +45,11 @@ def command(name: str, many: bool, count: int | None, timeout: float | None, as_
     wanted = count if count is not None else None if many else 1
     stop = Stop()
     with open_when_there(stop, name, Deadline(timeout), trust=trust) as queue:
-        printed = Reader(stop, queue, line_maker(queue.item, as_json=as_json)).run(wanted, timeout)
+        printed = Reader(stop, queue, printer_for(queue.item, as_json=as_json, is_terminal=is_terminal(STDOUT))).run(
+            wanted, timeout
+        )
     is_enough = printed > 0 if wanted is None else printed >= wanted
     return Exit.DONE if is_enough else Exit.NOT_NOW
-
-
-def line_maker(item: str, *, as_json: bool) -> Callable[[Any], bytes]:
-    """Return the function that makes the line of an item: JSON, plain, or plain with no harm to a terminal."""
-    if as_json:
-        return json_of
-    make = terminal_line_of if is_terminal(STDOUT) else line_of
-    return lambda value: make(item, value)
 
 
 class Reader:
@@ -76,8 +70,9 @@ class Reader:
         """
         printed = 0
         while wanted is None or printed < wanted:
+            most = _LONGEST_BATCH if wanted is None else min(wanted - printed, _LONGEST_BATCH)
             try:
-                leases = self._take(_LONGEST_BATCH if wanted is None else wanted - printed, Deadline(timeout))
+                leases = self._take(most, Deadline(timeout))
             except penstock.Empty:
                 break
             except penstock.ShutDown:
@@ -92,10 +87,10 @@ class Reader:
         """Wait for an item, then take what else is there, up to a batch."""
         leases = [take(self._stop, self._queue, deadline)]
         size_bytes = leases[0].nbytes
-        most = min(most, _LONGEST_BATCH)
+        lease = self._queue.lease
         try:
             while len(leases) < most and size_bytes < _BATCH_BYTES:
-                leases.append(self._queue.lease(block=False))
+                leases.append(lease(block=False))
                 size_bytes += leases[-1].nbytes
         except (penstock.Empty, penstock.ShutDown):
             pass
@@ -105,19 +100,19 @@ class Reader:
         return leases
 
     def _print(self, leases: list[penstock.Lease]) -> None:
-        settled = 0
+        make_line = self._make_line
         try:
-            lines = [self._make_line(lease.value) + b"\n" for lease in leases]
+            lines = [make_line(lease.value) for lease in leases]
             for start, end in portions(lines):
                 self._output.write(b"".join(lines[start:end]))
                 for lease in leases[start:end]:
                     lease.ack()
-                    settled += 1
         except BaseException:
-            _give_back(leases[settled:])
+            _give_back(leases)
             raise
 
 
 def _give_back(leases: list[penstock.Lease]) -> None:
     for lease in leases:
-        lease.give_back()
+        if not lease.is_settled:
+            lease.give_back()

@@ -7,10 +7,10 @@ import click
 import penstock
 from penstock.cli._common import json_option, name_argument, trust_option
 from penstock.cli._exits import Exit
+from penstock.cli._items import printer_for
 from penstock.cli._stop import Stop
-from penstock.cli._streams import Output, portions, say
+from penstock.cli._streams import STDOUT, Output, is_terminal, portions, say
 from penstock.cli._text import escape
-from penstock.cli.get import line_maker
 
 
 @click.command("peek")
@@ -24,11 +24,11 @@ def command(name: str, count: int, as_json: bool, trust: bool) -> int:
     output = Output(stop)
     with penstock.Queue.open(name, trust=trust) as queue:
         items = queue.peek_many(min(count, queue.capacity))
-        make_line = line_maker(queue.item, as_json=as_json)
+        make_line = printer_for(queue.item, as_json=as_json, is_terminal=is_terminal(STDOUT))
     if not items:
         say(f"queue {escape(name)!r} is empty")
         return Exit.NOT_NOW
-    lines = [make_line(item) + b"\n" for item in items]
+    lines = [make_line(item) for item in items]
     for start, end in portions(lines):
         output.write(b"".join(lines[start:end]))
     return Exit.DONE
