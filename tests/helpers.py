@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import Any
 
 import penstock
@@ -29,13 +28,6 @@ def get_some(name: str, count: int) -> list[Any]:
 def use_handle(handle: Any) -> dict[str, Any]:
     """Say what a handle that arrived in a child by a pickle is."""
     return {"type": type(handle).__name__, "name": handle.name, "path": handle.path, "pid": os.getpid()}
-
-
-def loaded_after(statement: str) -> list[str]:
-    """Return the modules that a statement loads, in a child that has loaded little else."""
-    before = set(sys.modules)
-    exec(statement, {})
-    return sorted(set(sys.modules) - before)
 
 
 def say_hello_and_wait(greeting: str) -> Any:
