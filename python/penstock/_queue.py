@@ -46,10 +46,11 @@ class Queue(_core.Queue):
             has; object when creating.
         max_item_bytes: Size of the largest item in bytes. Memory is used only for what is put. None: what the
             existing queue has; 1 MiB when creating. Not for numbers and dtypes, which know their size.
-        max_deliveries: How often an item may be delivered before it becomes a dead letter: a consumer that dies
-            with an item, or gives it back, has had it delivered. None: what the existing queue has; no limit when
-            creating.
-        dead_letters: Most dead letters kept. None: what the existing queue has; as many as `capacity` when creating
+        max_deliveries: How often an item is delivered at most: a consumer that dies with an item, or gives it back,
+            has had it delivered. One that would be delivered once more becomes a dead letter instead. None: what the
+            existing queue has; no limit when creating.
+        dead_letters: How many dead letters have room of their own. When there are more, they take room from the
+            waiting items; none is dropped. None: what the existing queue has; as many as `capacity` when creating
             with `max_deliveries`.
         lifetime: "until_unlinked": the queue stays until it is unlinked or the machine restarts, whoever is attached;
             "while_open": it goes with the last process that has it open. None: what the existing queue has;
@@ -325,7 +326,8 @@ def _reopen(cls: type[Queue], directory: str, name: str, path: str | None, trust
 class DeadLetters:
     """See and settle the dead letters of a queue: items delivered `max_deliveries` times without success.
 
-    They wait apart from the others, in the order in which they died, until somebody takes them.
+    An item becomes one when it would be delivered once more: whoever asks for an item then passes it over, and gets the
+    next. Dead letters wait apart from the others, in the order in which they died, until somebody takes them.
 
     Args:
         queue: The queue whose dead letters these are; `queue.dead_letters` is the usual way.
@@ -334,8 +336,11 @@ class DeadLetters:
         >>> import penstock
         >>> with penstock.Queue(item=str, max_deliveries=1) as q:
         ...     q.put("poison")
+        ...     q.put("good")
         ...     q.lease().give_back()
+        ...     q.get()
         ...     q.dead_letters.get_nowait()
+        'good'
         'poison'
     """
 

@@ -251,7 +251,7 @@ impl Lease {
 
     /// Give the item back: it is delivered again, before newer ones, to whoever asks first.
     ///
-    /// If it has been delivered `max_deliveries` times, it becomes a dead letter instead.
+    /// If it has been delivered `max_deliveries` times, whoever asks next makes a dead letter of it, and gets the one after it.
     ///
     /// Raises:
     ///     LeaseLost: The lease is settled already, or belongs to the parent of this process. Nothing changed.

@@ -93,28 +93,6 @@ impl Handle {
 
     /// Puts what was encoded.
     #[inline]
-    /// Append an item, waiting for room while the queue is full.
-    ///
-    /// As `queue.Queue.put`; but the item is serialised before anything else happens, so that one that cannot be raises here.
-    ///
-    /// Args:
-    ///     item: What to put; of the queue's kind.
-    ///     block: Whether to wait at all; False is the same as timeout=0.
-    ///     timeout: Longest wait in seconds, at least 0. None waits for ever; 0 does not wait.
-    ///
-    /// Raises:
-    ///     Full: No room came free in time. The queue is unchanged.
-    ///     ShutDown: The queue was shut down. The queue is unchanged.
-    ///     TooLarge: The item takes more than `max_item_bytes`. The queue is unchanged.
-    ///     TypeError, ValueError, OverflowError, pickle.PicklingError, ...: The item is not of the queue's kind or cannot be
-    ///         serialised. The queue is unchanged.
-    ///     NoSpace: The file system has no room for the item. The queue is unchanged.
-    ///     ValueError: timeout is negative or NaN.
-    ///     Closed: This handle was closed, here or by another thread.
-    ///     Removed: The queue was unlinked while this call waited. The item was not put.
-    ///     Corrupted: The queue's bytes cannot be.
-    ///
-    /// If killed: the item is either in the queue whole or not there at all, and what room it had taken is free again.
     fn put(&self, py: Python<'_>, parts: &[&[u8]], block: bool, timeout: Option<f64>) -> PyResult<()> {
         let _entered = self.enter(py)?;
         match self.core.try_put(parts) {
@@ -384,7 +362,7 @@ impl Queue {
         self.handle.core.plan().max_item_bytes
     }
 
-    /// How often an item may be delivered before it becomes a dead letter; None: without limit.
+    /// How often an item is delivered at most; one that would be delivered once more becomes a dead letter. None: without limit.
     #[getter]
     fn max_deliveries(&self) -> Option<u64> {
         Some(self.handle.core.plan().max_deliveries).filter(|most| *most > 0)
@@ -420,6 +398,28 @@ impl Queue {
         self.trusted
     }
 
+    /// Append an item, waiting for room while the queue is full.
+    ///
+    /// As `queue.Queue.put`; but the item is serialised before anything else happens, so that one that cannot be raises here.
+    ///
+    /// Args:
+    ///     item: What to put; of the queue's kind.
+    ///     block: Whether to wait at all; False is the same as timeout=0.
+    ///     timeout: Longest wait in seconds, at least 0. None waits for ever; 0 does not wait.
+    ///
+    /// Raises:
+    ///     Full: No room came free in time. The queue is unchanged.
+    ///     ShutDown: The queue was shut down. The queue is unchanged.
+    ///     TooLarge: The item takes more than `max_item_bytes`. The queue is unchanged.
+    ///     TypeError, ValueError, OverflowError, pickle.PicklingError, ...: The item is not of the queue's kind or cannot be
+    ///         serialised. The queue is unchanged.
+    ///     NoSpace: The file system has no room for the item. The queue is unchanged.
+    ///     ValueError: timeout is negative or NaN.
+    ///     Closed: This handle was closed, here or by another thread.
+    ///     Removed: The queue was unlinked while this call waited. The item was not put.
+    ///     Corrupted: The queue's bytes cannot be.
+    ///
+    /// If killed: the item is either in the queue whole or not there at all, and what room it had taken is free again.
     #[pyo3(signature = (item, block = true, timeout = None))]
     fn put(
         &self,
@@ -892,11 +892,6 @@ impl Queue {
     ///     DecodeError, Closed, Removed, Corrupted: As for `get`.
     ///
     /// If killed: the dead letter is either still there or gone whole.
-    ///
-    /// dead_size()         Count the dead letters. The answer may be old when it arrives.
-    /// dead_peek_many(n)   Return copies of up to `n` dead letters, oldest first, and leave them where they are.
-    /// dead_purge()        Drop all dead letters, and return how many they were.
-    /// dead_requeue()      Put all dead letters back into the queue as if never delivered, and return how many they were.
     #[pyo3(signature = (block = true, timeout = None))]
     fn dead_get<'py>(
         &self,
