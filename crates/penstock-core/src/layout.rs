@@ -435,7 +435,7 @@ const _: () = {
     assert!(size_of::<MutexControl>() == LINE);
     assert!(size_of::<SemaphoreControl>() == LINE);
     assert!(size_of::<EventControl>() == LINE);
-    assert!(BODY_AT % LINE == 0);
+    assert!(BODY_AT.is_multiple_of(LINE));
     assert!(PARTICIPANTS < Owner::BROKEN.0);
 };
 

@@ -195,9 +195,7 @@ impl Queue {
             return Err(Error::Busy);
         }
         self.segment().check_still_named()?;
-        event::wait_until(event, deadline, tick, &is_ready, || {
-            self.look_around()
-        })
+        event::wait_until(event, deadline, tick, &is_ready, || self.look_around())
     }
 
     /// Repairs if somebody died and left something.

@@ -2,8 +2,14 @@
 //!
 //! Over 400 lines because it is the one file that may call the kernel; each section stands alone.
 
+mod features;
+mod plain_file;
+
+pub use features::{Features, features};
+pub use plain_file::map_plain_file;
+
 use crate::error::{Error, Result};
-use std::cell::UnsafeCell;
+use std::cell::{Cell, UnsafeCell};
 use std::ffi::{CStr, CString};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -177,11 +183,21 @@ pub fn process_id() -> u32 {
     std::process::id()
 }
 
-/// This thread's number within the system. Right in a forked child as well.
+/// This thread's number within the system. Right in a forked child as well. The kernel is asked once a thread and process.
+#[inline]
 #[must_use]
 pub fn thread_id() -> u32 {
-    // SAFETY: gettid has no conditions.
-    u32::try_from(unsafe { libc::gettid() }).unwrap_or(0)
+    thread_local!(static KNOWN: Cell<(u32, u32)> = const { Cell::new((0, 0)) });
+    let epoch = epoch();
+    KNOWN.with(|known| match known.get() {
+        (then, id) if then == epoch => id,
+        _ => {
+            // SAFETY: gettid has no conditions.
+            let id = u32::try_from(unsafe { libc::gettid() }).unwrap_or(0);
+            known.set((epoch, id));
+            id
+        }
+    })
 }
 
 /// The effective user.
@@ -644,6 +660,12 @@ impl Directory {
     }
 }
 
+/// How the names of files begin that are being built where the file system has no unnamed ones.
+pub const UNFINISHED: &str = ".unfinished-";
+
+/// The number at which who builds such a file has his sign of life; no participant has it.
+pub const BUILDER: u32 = 0;
+
 /// A file that is built completely before anybody can see it.
 #[derive(Debug)]
 pub struct Draft {
@@ -662,8 +684,11 @@ impl Draft {
         let mut temporary = None;
         let mut fd = open_raw(&c_path(parent), libc::O_RDWR | libc::O_TMPFILE);
         if fd < 0 && matches!(last_errno(), libc::EOPNOTSUPP | libc::EISDIR | libc::EINVAL) {
-            let made_up = parent.join(format!(".unfinished-{}-{}-{}", process_id(), thread_id(), unix_ms()));
+            let made_up = parent.join(format!("{UNFINISHED}{}-{}-{}", process_id(), thread_id(), unix_ms()));
             fd = open_raw(&c_path(&made_up), libc::O_RDWR | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW);
+            if fd >= 0 {
+                try_lock(fd, BUILDER, 1); // says that somebody builds it, for as long as the descriptor is open
+            }
             temporary = Some(made_up);
         }
         if fd < 0 {
@@ -738,6 +763,12 @@ impl Drop for Draft {
 
 // ---------------------------------------------------------------------------------------------- maps
 
+/// The unit in which this kernel maps; `PAGE`, or a multiple of it on some machines.
+fn page_bytes() -> usize {
+    // SAFETY: sysconf has no conditions.
+    usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(PAGE)
+}
+
 /// Bytes shared with others. Nothing here forms a reference to them: what lies above copies, or uses atomics.
 #[derive(Debug)]
 pub struct Map {
@@ -786,7 +817,7 @@ impl Map {
     /// `Os`.
     pub fn flush(&self, name: &str, offset: usize, bytes: usize) -> Result<()> {
         let end = offset.saturating_add(bytes).min(self.len);
-        let start = (offset / PAGE * PAGE).min(end);
+        let start = (offset / page_bytes() * page_bytes()).min(end);
         if start == end {
             return Ok(());
         }
