@@ -3,6 +3,7 @@
 //! Each verb first tries with the interpreter's lock held, for about a microsecond; only then does it let go of it and wait.
 
 use crate::errors;
+use crate::facts;
 use crate::item::{Encoded, Kind};
 use crate::lease::Lease;
 use crate::place::{self, How};
@@ -11,10 +12,11 @@ use crate::wait::{Ended, GLANCES, Usage, blocking, deadline, truthy};
 use penstock_core::queue::{Expectation, Got, Lease as Loan, Plan, Queue as Core, Reservation as Room, Wait};
 use penstock_core::segment::Lifetime;
 use penstock_core::slots::INLINE_MAX;
+use penstock_core::stats::QueueStats;
 use penstock_core::{Deadline, Error};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyList, PyString};
+use pyo3::types::{PyBytes, PyDict, PyList, PyString};
 use std::sync::Arc;
 
 const DEFAULT_CAPACITY: u64 = 10;
@@ -879,6 +881,27 @@ impl Queue {
             Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(self.handle.error(py, &error)),
         }
+    }
+
+    /// Describe the queue as it is now, as a dict of plain values; takes no lock, so figures may be a moment apart.
+    ///
+    /// Returns:
+    ///     name, path, kind ("queue"), item, capacity, max_item_bytes, deliveries_limit, lifetime: as the properties;
+    ///     waiting, writing, leased, free, dead_letters: slots in each state;
+    ///     put_total, settled_total: items ever put, and ever got, acknowledged or dropped;
+    ///     is_shutdown;
+    ///     created_at: in seconds since 1970;
+    ///     bytes_reserved, bytes_committed: length of the file, and memory used;
+    ///     put_lock_holder, get_lock_holder: process id or None;
+    ///     oldest_lease_seconds: age of the oldest lease, or None;
+    ///     participants: one dict per attached process, with pid, alive, attached_at, is_self.
+    ///
+    /// Raises:
+    ///     Closed, Corrupted: As for `get`.
+    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        self.handle.check_open(py)?;
+        let stats = QueueStats::of(&self.handle.core).map_err(|error| self.handle.error(py, &error))?;
+        facts::of_queue(py, &stats)
     }
 
     /// Remove and return the oldest dead letter, waiting for one if there is none; see `penstock.DeadLetters.get`.
