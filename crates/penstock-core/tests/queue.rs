@@ -1,77 +1,13 @@
 //! What one process sees of a queue.
 
-use penstock_core::deadline::Deadline;
+mod common;
+
+use common::{Place, get, get_waiting, patiently, plan, put, within};
 use penstock_core::layout::Kind;
-use penstock_core::queue::{Expectation, Got, Plan, Wait};
-use penstock_core::segment::{Lifetime, Trust};
-use penstock_core::slots::INLINE_MAX;
-use penstock_core::{Error, Location, Queue};
-use std::path::PathBuf;
+use penstock_core::queue::{Expectation, Plan};
+use penstock_core::segment::Trust;
+use penstock_core::{Error, Queue};
 use std::time::Duration;
-
-/// A directory of its own for each test, gone afterwards.
-struct Place(PathBuf);
-
-impl Place {
-    fn new(test: &str) -> Place {
-        let path = PathBuf::from(format!("/dev/shm/penstock-test-{}-{test}", std::process::id()));
-        penstock_core::sys::check_directory(&path).expect("a directory of our own");
-        Place(path)
-    }
-
-    fn at(&self, name: &str) -> Location {
-        Location::named(&self.0, name).expect("a good name")
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        std::fs::remove_dir_all(&self.0).expect("the directory goes");
-    }
-}
-
-fn plan(capacity: u64, item_bytes: u64, max_item_bytes: u64) -> Plan {
-    Plan {
-        capacity,
-        item: "bytes".into(),
-        item_bytes,
-        max_item_bytes,
-        max_deliveries: 0,
-        dead_letters: 0,
-        lifetime: Lifetime::UntilUnlinked,
-    }
-}
-
-/// Waits as long as a test may.
-fn patiently<R>(act: impl FnOnce(&mut Wait<'_>) -> R) -> R {
-    within(Duration::from_secs(20), act)
-}
-
-fn within<R>(time: Duration, act: impl FnOnce(&mut Wait<'_>) -> R) -> R {
-    let mut tick = || Ok(());
-    act(&mut Wait::until(Deadline::after(Some(time)), &mut tick))
-}
-
-fn put(queue: &Queue, item: &[u8]) -> Result<(), Error> {
-    within(Duration::ZERO, |wait| queue.put(&[item], wait))
-}
-
-fn get(queue: &Queue) -> Result<Vec<u8>, Error> {
-    within(Duration::ZERO, |wait| get_waiting(queue, wait))
-}
-
-fn get_waiting(queue: &Queue, wait: &mut Wait<'_>) -> Result<Vec<u8>, Error> {
-    let mut small = [0; INLINE_MAX];
-    match queue.get(&mut small, wait)? {
-        Got::Copied(len) => Ok(small[..len].to_vec()),
-        Got::Leased(lease) => {
-            let mut out = vec![0; lease.len()];
-            queue.read(&lease, &mut out)?;
-            queue.release(&lease, wait)?;
-            Ok(out)
-        }
-    }
-}
 
 #[test]
 fn items_come_out_in_the_order_they_went_in() {

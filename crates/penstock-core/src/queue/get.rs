@@ -1,7 +1,9 @@
 //! Taking one item.
 //!
-//!     small: get lock · i = ready[head] · read · state FREE · free[tail] = i · tail + 1 · head + 1 · unlock · signal
-//!     large: lease (`lease`), copy outside the lock, acknowledge
+//! ```text
+//! small: get lock · i = ready[head] · read · state FREE · free[tail] = i · tail + 1 · head + 1 · unlock · signal
+//! large: lease (`lease`), copy outside the lock, acknowledge
+//! ```
 //!
 //! Killed before FREE, the item is still there. Killed after, it was taken by the dead.
 

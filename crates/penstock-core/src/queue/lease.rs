@@ -1,9 +1,11 @@
 //! Taking an item and answering for it: leased, it keeps its slot; acknowledged, it is gone; given back, or its
 //! holder dead, it waits again in its old place, before newer ones.
 //!
-//!     lease:     get lock · i = ready[head] · deliveries + 1 · state LEASED(me, seq) · head + 1 · unlock
-//!     ack:       get lock · note · state FREE · settled + 1 · free[tail] = i · tail + 1 · unlock · signal
-//!     give back: get lock · state READY(seq) · insert i at the front of ready in order of seq · unlock · signal
+//! ```text
+//! lease:     get lock · i = ready[head] · deliveries + 1 · state LEASED(me, seq) · head + 1 · unlock
+//! ack:       get lock · note · state FREE · free[tail] = i · tail + 1 · settled + 1 · note gone · unlock · signal
+//! give back: get lock · state READY(seq) · insert i at the front of ready in order of seq · unlock · signal
+//! ```
 //!
 //! A holder may keep an item for an hour: it holds back one slot and nobody else.
 

@@ -3,7 +3,9 @@
 //! A small item is copied into its slot under the put lock. A larger one never is: its slot is reserved under the lock,
 //! written outside it, and committed under it (`reserve`), so that no copy keeps others waiting.
 //!
-//!     small: put lock · i = free[head] · bytes · seq, len · state READY(seq) · seq + 1 · ready[tail] = i · tail + 1 · head + 1 · unlock · signal
+//! ```text
+//! small: put lock · i = free[head] · bytes · seq, len · state READY(seq) · seq + 1 · ready[tail] = i · tail + 1 · head + 1 · unlock · signal
+//! ```
 //!
 //! Killed before READY, nothing was put. Killed after, the item is put, and whoever inherits the lock writes the rings anew.
 

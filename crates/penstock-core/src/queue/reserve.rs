@@ -1,8 +1,10 @@
 //! Writing an item in place: reserve a slot under the lock, write outside it, commit under it.
 //!
-//!     reserve: put lock · i = free[head] · state WRITING(me) · head + 1 · unlock
-//!     commit:  put lock · seq, len · state READY(seq) · seq + 1 · ready[tail] = i · tail + 1 · unlock · signal
-//!     cancel:  get lock · state FREE · free[tail] = i · tail + 1 · unlock · signal
+//! ```text
+//! reserve: put lock · i = free[head] · state WRITING(me) · head + 1 · unlock
+//! commit:  put lock · seq, len · state READY(seq) · seq + 1 · ready[tail] = i · tail + 1 · unlock · signal
+//! cancel:  get lock · state FREE · free[tail] = i · tail + 1 · unlock · signal
+//! ```
 //!
 //! Items are ordered by when they are committed: a slow writer holds nobody up. Killed between reserve and commit, the slot becomes free.
 
