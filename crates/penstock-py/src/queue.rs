@@ -8,7 +8,7 @@ use crate::item::{Encoded, Kind};
 use crate::lease::Lease;
 use crate::place::{self, How};
 use crate::reservation::Reservation;
-use crate::wait::{Ended, GLANCES, Usage, blocking, deadline, truthy};
+use crate::wait::{Ended, GLANCES, Usage, blocking, check_timeout, deadline, truthy};
 use penstock_core::queue::{Expectation, Got, Lease as Loan, Plan, Queue as Core, Reservation as Room, Wait};
 use penstock_core::segment::Lifetime;
 use penstock_core::slots::INLINE_MAX;
@@ -96,6 +96,7 @@ impl Handle {
     /// Puts what was encoded.
     #[inline]
     fn put(&self, py: Python<'_>, parts: &[&[u8]], block: bool, timeout: Option<f64>) -> PyResult<()> {
+        check_timeout(block, timeout)?;
         let _entered = self.enter(py)?;
         match self.core.try_put(parts) {
             Ok(None) => Ok(()),
@@ -478,6 +479,7 @@ impl Queue {
         #[pyo3(from_py_with = truthy)] block: bool,
         timeout: Option<f64>,
     ) -> PyResult<Bound<'py, PyAny>> {
+        check_timeout(block, timeout)?;
         let handle = &*self.handle;
         let _entered = handle.enter(py)?;
         let mut small = [0; INLINE_MAX];
@@ -623,6 +625,7 @@ impl Queue {
         timeout: Option<f64>,
         #[pyo3(from_py_with = truthy)] block: bool,
     ) -> PyResult<Lease> {
+        check_timeout(block, timeout)?;
         let handle = &self.handle;
         let _entered = handle.enter(py)?;
         let loan = match handle.core.try_lease() {
@@ -673,6 +676,7 @@ impl Queue {
                 self.name()
             )));
         }
+        check_timeout(block, timeout)?;
         let _entered = handle.enter(py)?;
         let room = match handle.core.try_reserve(len) {
             Err(Error::Full | Error::Busy) => {

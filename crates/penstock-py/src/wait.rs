@@ -29,6 +29,15 @@ pub fn deadline(block: bool, timeout: Option<f64>) -> PyResult<Deadline> {
     Ok(Deadline::after(Duration::try_from_secs_f64(seconds).ok()))
 }
 
+/// Raises for a timeout that cannot be, for a call that will not come to wait for it.
+#[inline]
+pub fn check_timeout(block: bool, timeout: Option<f64>) -> PyResult<()> {
+    match timeout {
+        Some(seconds) if seconds.is_nan() || seconds < 0.0 => deadline(block, timeout).map(|_| ()),
+        _ => Ok(()),
+    }
+}
+
 /// As `deadline`, for the objects whose models in `multiprocessing` take a negative timeout as zero.
 pub fn lenient_deadline(block: bool, timeout: Option<f64>) -> PyResult<Deadline> {
     deadline(block, timeout.map(|seconds| if seconds < 0.0 { 0.0 } else { seconds }))
