@@ -5,7 +5,8 @@ use penstock_core::stats::{Common, QueueStats};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
-fn seconds(unix_ms: u64) -> f64 {
+/// A moment as Python has it.
+pub fn seconds(unix_ms: u64) -> f64 {
     #[allow(clippy::cast_precision_loss, reason = "exact for the next 280,000 years")]
     let ms = unix_ms as f64;
     ms / 1000.0

@@ -3,15 +3,22 @@
 #![allow(clippy::needless_pass_by_value, reason = "PyO3 hands arguments over by value")]
 
 mod errors;
+mod event;
 mod facts;
+mod handle;
 mod item;
 mod lease;
+mod listing;
+mod mapping;
 mod memory;
+mod mutex;
 mod number;
 mod place;
 mod queue;
 mod reservation;
+mod semaphore;
 mod wait;
+mod waiting;
 
 use pyo3::prelude::*;
 
@@ -19,11 +26,23 @@ use pyo3::prelude::*;
 #[pymodule(gil_used = false)]
 mod _core {
     #[pymodule_export]
+    use crate::event::Event;
+    #[pymodule_export]
     use crate::lease::Lease;
+    #[pymodule_export]
+    use crate::listing::{doctor, inspect, listing, remove, remove_stale};
+    #[pymodule_export]
+    use crate::mapping::Mapping;
+    #[pymodule_export]
+    use crate::mutex::Mutex;
     #[pymodule_export]
     use crate::queue::Queue;
     #[pymodule_export]
     use crate::reservation::Reservation;
+    #[pymodule_export]
+    use crate::semaphore::Semaphore;
+    #[pymodule_export]
+    use crate::waiting::wait;
 
     use pyo3::prelude::*;
 

@@ -42,17 +42,33 @@ impl Memory {
 impl Memory {
     unsafe fn __getbuffer__(slf: Bound<'_, Self>, view: *mut ffi::Py_buffer, flags: c_int) -> PyResult<()> {
         let this = slf.get();
-        if view.is_null() {
-            return Err(PyBufferError::new_err("no place for the view"));
-        }
-        let len = ffi::Py_ssize_t::try_from(this.len).map_err(|_| PyBufferError::new_err("too large for a view"))?;
-        // SAFETY: `view` is the interpreter's; base and len describe bytes that stay mapped while `slf` lives, and
-        // PyBuffer_FillInfo makes the view hold `slf`. It sets the error itself when it refuses.
-        let filled = unsafe {
-            ffi::PyBuffer_FillInfo(view, slf.as_ptr(), this.base as *mut _, len, c_int::from(this.is_read_only), flags)
-        };
-        if filled == 0 { Ok(()) } else { Err(PyErr::fetch(slf.py())) }
+        // SAFETY: `view` is the interpreter's; the bytes stay mapped while the keeper lives, which `slf` owns.
+        unsafe { lend(view, slf.as_any(), this.base as *mut u8, this.len, this.is_read_only, flags) }
     }
+}
+
+/// Fills `view` with bytes that `owner` keeps mapped.
+///
+/// # Safety
+/// `view` is null or a view to be filled; `len` bytes at `base` stay mapped while `owner` lives, and unless read-only
+/// may be written.
+pub unsafe fn lend(
+    view: *mut ffi::Py_buffer,
+    owner: &Bound<'_, PyAny>,
+    base: *mut u8,
+    len: usize,
+    is_read_only: bool,
+    flags: c_int,
+) -> PyResult<()> {
+    if view.is_null() {
+        return Err(PyBufferError::new_err("no place for the view"));
+    }
+    let len = ffi::Py_ssize_t::try_from(len).map_err(|_| PyBufferError::new_err("too large for a view"))?;
+    // SAFETY: as the caller vouches; PyBuffer_FillInfo makes the view hold `owner`. It sets the error itself when it
+    // refuses.
+    let filled =
+        unsafe { ffi::PyBuffer_FillInfo(view, owner.as_ptr(), base.cast(), len, c_int::from(is_read_only), flags) };
+    if filled == 0 { Ok(()) } else { Err(PyErr::fetch(owner.py())) }
 }
 
 /// Bytes of a Python object, for as long as it is held.

@@ -52,6 +52,11 @@ pub fn lifetime_word(lifetime: Lifetime) -> &'static str {
     }
 }
 
+/// How long a new object stays: until unlinked unless said otherwise, a private one (without a name) while it is open.
+pub fn lifetime_or_usual(given: Option<Lifetime>, name: &str) -> Lifetime {
+    given.unwrap_or(if name.is_empty() { Lifetime::WhileOpen } else { Lifetime::UntilUnlinked })
+}
+
 /// Whom to trust.
 pub fn trust(anyone: bool) -> Trust {
     if anyone { Trust::Anyone } else { Trust::OwnOnly }
