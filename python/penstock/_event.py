@@ -129,8 +129,10 @@ class Event(_core.Event):
         """Check what can be checked here, and hand the rest to the native class."""
         where = locate(name, directory, files=False)
         resets = None if auto_reset is None else bool(auto_reset)
-        return _core.Event.__new__(
-            cls, how, where.directory, where.name, _handle.check_lifetime(lifetime), bool(trust), resets
+        return _handle.attached(
+            _core.Event.__new__(
+                cls, how, where.directory, where.name, _handle.check_lifetime(lifetime), bool(trust), resets
+            )
         )
 
     def __enter__(self) -> Self:
@@ -154,4 +156,4 @@ class Event(_core.Event):
 
 def _reopen(cls: type[Event], directory: str, name: str, _path: str | None, trust: bool) -> Event:
     """Open what a pickled handle named."""
-    return _core.Event.__new__(cls, "open", directory, name, None, trust, None)
+    return _handle.attached(_core.Event.__new__(cls, "open", directory, name, None, trust, None))

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import os
+import threading
+import time
 from operator import index
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakValueDictionary
 
 from penstock._errors import PenstockError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+Handle = TypeVar("Handle", bound=Any)
 
 LIFETIMES = ("until_unlinked", "while_open")
 
@@ -41,6 +48,37 @@ def check_count(what: str, value: int | None, least: int, limit: int = 2**63 - 1
     if least <= count <= limit:
         return count
     raise ValueError(f"{what} is {count}; it must be {least} to {limit}")
+
+
+_while_open: WeakValueDictionary[int, Any] = WeakValueDictionary()  # by id: a subclass may not be hashable
+"""The handles of objects that go with their last user: closed when this process ends, if nobody has by then."""
+
+FAREWELL_SECONDS = 0.2
+"""How long the end of this process may wait for daemon threads to let go of such objects."""
+
+
+def attached(handle: Handle) -> Handle:
+    """Take note of a new handle, and return it.
+
+    At the end of a process Python drops most objects, which closes them, but not those that a daemon thread is using:
+    such a thread just stands still. What was to go with its last user would then stay.
+    """
+    if handle.lifetime == "while_open":
+        _while_open[id(handle)] = handle
+    return handle
+
+
+@atexit.register
+def _close_at_exit() -> None:
+    """Close what is to go with this process, and let threads that wait in it notice."""
+    handles = [handle for handle in _while_open.values() if not handle.closed]
+    paths = [handle.path for handle in handles]
+    for handle in handles:
+        with contextlib.suppress(BufferError):  # bytes of a mapping are still looked at; this process ends all the same
+            handle.close()
+    deadline = time.monotonic() + FAREWELL_SECONDS
+    while threading.active_count() > 1 and any(map(os.path.exists, paths)) and time.monotonic() < deadline:
+        time.sleep(0.002)
 
 
 def place(name: str, path: str) -> tuple[str, str, str | None]:

@@ -158,8 +158,10 @@ class Mapping(_core.Mapping):
         """Check what can be checked here, and hand the rest to the native class."""
         where = locate(name, directory, files=False)
         count = _handle.check_count("size", size, 1)
-        return _core.Mapping.__new__(
-            cls, how, where.directory, where.name, _handle.check_lifetime(lifetime), bool(trust), count
+        return _handle.attached(
+            _core.Mapping.__new__(
+                cls, how, where.directory, where.name, _handle.check_lifetime(lifetime), bool(trust), count
+            )
         )
 
     def __enter__(self) -> Self:
@@ -190,4 +192,4 @@ def _open_file(cls: type[Any], path: str, size: int | None, writable: bool) -> A
 
 def _reopen(cls: type[Mapping], directory: str, name: str, _path: str | None, trust: bool) -> Mapping:
     """Open what a pickled handle named."""
-    return _core.Mapping.__new__(cls, "open", directory, name, None, trust, None)
+    return _handle.attached(_core.Mapping.__new__(cls, "open", directory, name, None, trust, None))

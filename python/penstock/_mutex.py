@@ -120,7 +120,9 @@ class Mutex(_core.Mutex):
     ) -> Self:
         """Check what can be checked here, and hand the rest to the native class."""
         where = locate(name, directory, files=False)
-        return _core.Mutex.__new__(cls, how, where.directory, where.name, _handle.check_lifetime(lifetime), bool(trust))
+        return _handle.attached(
+            _core.Mutex.__new__(cls, how, where.directory, where.name, _handle.check_lifetime(lifetime), bool(trust))
+        )
 
     def __enter__(self) -> Self:
         """Acquire the mutex, waiting for ever; `abandoned` tells whether it came from a dead owner."""
@@ -147,4 +149,4 @@ class Mutex(_core.Mutex):
 
 def _reopen(cls: type[Mutex], directory: str, name: str, _path: str | None, trust: bool) -> Mutex:
     """Open what a pickled handle named."""
-    return _core.Mutex.__new__(cls, "open", directory, name, None, trust)
+    return _handle.attached(_core.Mutex.__new__(cls, "open", directory, name, None, trust))

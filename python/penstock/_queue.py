@@ -190,19 +190,21 @@ class Queue(_core.Queue):
         """Check what can be checked here, and hand the rest to the native class."""
         kind, item_bytes = normalise(item)
         where = locate(name, directory)
-        return _core.Queue.__new__(
-            cls,
-            how,
-            *where,
-            _handle.check_count("capacity", capacity, 1, MOST_ITEMS),
-            kind,
-            item_bytes,
-            _handle.check_count("max_item_bytes", limits[0], 1),
-            _handle.check_count("max_deliveries", limits[1], 1, MOST_ITEMS),
-            _handle.check_count("dead_letters", limits[2], 0, MOST_ITEMS),
-            _handle.check_lifetime(lifetime),
-            bool(trust),
-            partial(_codec.codec_for, where.name or "private"),
+        return _handle.attached(
+            _core.Queue.__new__(
+                cls,
+                how,
+                *where,
+                _handle.check_count("capacity", capacity, 1, MOST_ITEMS),
+                kind,
+                item_bytes,
+                _handle.check_count("max_item_bytes", limits[0], 1),
+                _handle.check_count("max_deliveries", limits[1], 1, MOST_ITEMS),
+                _handle.check_count("dead_letters", limits[2], 0, MOST_ITEMS),
+                _handle.check_lifetime(lifetime),
+                bool(trust),
+                partial(_codec.codec_for, where.name or "private"),
+            )
         )
 
     def get_array(self, n: int, timeout: float | None = None) -> np.ndarray[Any, Any]:
@@ -320,7 +322,7 @@ def _reopen(cls: type[Queue], directory: str, name: str, path: str | None, trust
     """Open what a pickled handle named. A subclass's own `__new__` is not asked: the name is all there is."""
     codecs = partial(_codec.codec_for, name)
     rest = (None, None, 0, None, None, None, None)
-    return _core.Queue.__new__(cls, "open", directory, name, path, *rest, trust, codecs)
+    return _handle.attached(_core.Queue.__new__(cls, "open", directory, name, path, *rest, trust, codecs))
 
 
 class DeadLetters:

@@ -138,15 +138,17 @@ class Semaphore(_core.Semaphore):
         """Check what can be checked here, and hand the rest to the native class."""
         where = locate(name, directory, files=False)
         highest = _handle.check_count("maximum", maximum, 1, MOST)
-        return _core.Semaphore.__new__(
-            cls,
-            how,
-            where.directory,
-            where.name,
-            _handle.check_lifetime(lifetime),
-            bool(trust),
-            _handle.check_count("value", value, 0, MOST if highest is None else highest),
-            highest,
+        return _handle.attached(
+            _core.Semaphore.__new__(
+                cls,
+                how,
+                where.directory,
+                where.name,
+                _handle.check_lifetime(lifetime),
+                bool(trust),
+                _handle.check_count("value", value, 0, MOST if highest is None else highest),
+                highest,
+            )
         )
 
     def __enter__(self) -> Self:
@@ -172,4 +174,4 @@ class Semaphore(_core.Semaphore):
 
 def _reopen(cls: type[Semaphore], directory: str, name: str, _path: str | None, trust: bool) -> Semaphore:
     """Open what a pickled handle named."""
-    return _core.Semaphore.__new__(cls, "open", directory, name, None, trust, None, None)
+    return _handle.attached(_core.Semaphore.__new__(cls, "open", directory, name, None, trust, None, None))
