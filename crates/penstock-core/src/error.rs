@@ -185,7 +185,7 @@ impl fmt::Display for Error {
             Error::Corrupted { name, what } => write!(f, "'{name}' is damaged: {what}; unlink it and create it anew"),
             Error::Foreign { name, what } => write!(
                 f,
-                "what lies under '{name}' is {what}, not a penstock segment: remove it, or choose another name"
+                "what lies under '{name}' is {what}, which is of no use here: remove it, or choose another name"
             ),
             Error::NewerVersion { name, found, known } => {
                 write!(

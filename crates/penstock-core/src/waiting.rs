@@ -87,25 +87,24 @@ pub fn wait_any(targets: &[Target<'_>], deadline: Deadline, tick: Tick<'_>) -> R
 
 fn sleep_until_ready(targets: &[Target<'_>], deadline: Deadline, tick: Tick<'_>) -> Result<Vec<usize>> {
     let patience = Patience::new();
+    let mut slept = None;
     loop {
         let words = arm_all(targets);
         let ready = ready_of(targets)?;
         if !ready.is_empty() || deadline.has_passed() {
             return Ok(ready);
         }
-        fault::point("wait any: before sleep");
-        let slept = sys::sleep_any(&words, patience.bound(deadline));
-        fault::point("wait any: awake");
-        let ready = ready_of(targets)?;
-        if !ready.is_empty() {
-            return Ok(ready);
+        if slept.is_some() {
+            tick()?; // once armed, so that what it looks at cannot change unnoticed before the sleep
         }
-        tick()?;
-        if slept == Slept::TimedOut {
+        if slept == Some(Slept::TimedOut) {
             for target in targets {
                 target.look_around()?;
             }
         }
+        fault::point("wait any: before sleep");
+        slept = Some(sys::sleep_any(&words, patience.bound(deadline)));
+        fault::point("wait any: awake");
     }
 }
 
