@@ -3,7 +3,7 @@
 use crate::facts;
 use crate::handle::Handle;
 use crate::place::{self, How};
-use crate::wait::lenient_deadline;
+use crate::wait::{check_lenient_timeout, lenient_deadline};
 use penstock_core::stats::Common;
 use penstock_core::{Error, Event as Core};
 use pyo3::prelude::*;
@@ -138,6 +138,7 @@ impl Event {
     /// If killed: one that resets itself may have been cleared for this process.
     #[pyo3(signature = (timeout = None))]
     fn wait(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
+        check_lenient_timeout(timeout)?;
         let _entered = self.handle.enter(py)?;
         match self.handle.core.try_wait() {
             Ok(()) => Ok(true),

@@ -3,7 +3,7 @@
 use crate::facts;
 use crate::handle::Handle;
 use crate::place::{self, How};
-use crate::wait::{lenient_deadline, truthy};
+use crate::wait::{check_lenient_timeout, lenient_deadline, truthy};
 use penstock_core::stats::Common;
 use penstock_core::{Error, Mutex as Core};
 use pyo3::prelude::*;
@@ -116,6 +116,7 @@ impl Mutex {
         #[pyo3(from_py_with = truthy)] block: bool,
         timeout: Option<f64>,
     ) -> PyResult<bool> {
+        check_lenient_timeout(timeout)?;
         let _entered = self.handle.enter(py)?;
         match self.handle.core.try_take() {
             Ok(_) => Ok(true),

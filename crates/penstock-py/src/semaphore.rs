@@ -3,7 +3,7 @@
 use crate::facts;
 use crate::handle::Handle;
 use crate::place::{self, How};
-use crate::wait::{lenient_deadline, truthy};
+use crate::wait::{check_lenient_timeout, lenient_deadline, truthy};
 use penstock_core::semaphore::{MAXIMUM, Plan};
 use penstock_core::stats::Common;
 use penstock_core::{Error, Semaphore as Core};
@@ -119,6 +119,7 @@ impl Semaphore {
         #[pyo3(from_py_with = truthy)] block: bool,
         timeout: Option<f64>,
     ) -> PyResult<bool> {
+        check_lenient_timeout(timeout)?;
         let _entered = self.handle.enter(py)?;
         match self.handle.core.try_acquire() {
             Ok(()) => Ok(true),

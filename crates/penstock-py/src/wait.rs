@@ -38,6 +38,12 @@ pub fn check_timeout(block: bool, timeout: Option<f64>) -> PyResult<()> {
     }
 }
 
+/// As `check_timeout`, for what takes `lenient_deadline`.
+#[inline]
+pub fn check_lenient_timeout(timeout: Option<f64>) -> PyResult<()> {
+    check_timeout(true, timeout.filter(|seconds| seconds.is_nan()))
+}
+
 /// As `deadline`, for the objects whose models in `multiprocessing` take a negative timeout as zero.
 pub fn lenient_deadline(block: bool, timeout: Option<f64>) -> PyResult<Deadline> {
     deadline(block, timeout.map(|seconds| if seconds < 0.0 { 0.0 } else { seconds }))
