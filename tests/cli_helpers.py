@@ -72,6 +72,11 @@ def is_attached(name: str, pid: int) -> bool:
     return any(one["pid"] == pid and one["alive"] for one in stats(name).get("participants", ()))
 
 
+def is_asleep(pid: int) -> bool:
+    """Return whether a process waits for something."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "S"
+
+
 def one_line(stderr: bytes) -> str:
     """Return what is said after the command's name, and insist that it is one line."""
     text = stderr.decode()
@@ -179,6 +184,10 @@ class Terminal:
     def type_keys(self, keys: str) -> None:
         """Type keys; "\\x03" is Ctrl-C, "\\x04" is Ctrl-D."""
         os.write(self._master, keys.encode())
+
+    def has_been_read(self) -> bool:
+        """Return whether the program has read every line that was typed."""
+        return fcntl.ioctl(self._slave, termios.FIONREAD, b"\0\0\0\0") == b"\0\0\0\0"
 
     def see(self, text: str, *, times: int = 1) -> None:
         """Wait until a text is on the screen, this many times."""

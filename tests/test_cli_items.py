@@ -153,8 +153,8 @@ def test_interrupted_put_has_put_what_it_says(signum: int, code: int, texts: pen
     assert texts.get_many(100, timeout=0) == [str(number) for number in range(10)]
 
 
-def test_million_numbers_pass_in_order() -> None:
-    count = 1_000_000
+def test_many_numbers_pass_in_order() -> None:
+    count = 200_000
     with (
         Program((*PENSTOCK, "get", NAME, "-n", str(count)), stdin=subprocess.DEVNULL) as reader,
         Program(("seq", str(count)), stdin=subprocess.DEVNULL) as numbers,
