@@ -25,19 +25,14 @@ hypothesis.settings.register_profile("suite", derandomize=True, deadline=None, d
 hypothesis.settings.load_profile("suite")
 
 
-def _ours() -> set[str]:
-    """Return what penstock and its tests have in /dev/shm."""
-    return {entry for entry in os.listdir(SHM) if entry.startswith("penstock")}
-
-
 @pytest.fixture(scope="session", autouse=True)
 def _nothing_outside() -> Iterator[None]:
     """Keep tests that ask for no directory away from the user's own, and check that the suite leaves nothing behind."""
-    before = _ours()
     with testing.temporary_directory() as directory:
         yield
         assert os.listdir(directory) == [], "a test made something without asking for the fixture `directory`"
-    assert _ours() <= before, "the suite left something in /dev/shm"
+    left = [entry for entry in os.listdir(SHM) if entry.startswith(f"penstock-test-{os.getpid()}-")]
+    assert left == [], "the suite left something in /dev/shm"
 
 
 @pytest.fixture
@@ -55,9 +50,11 @@ def directory() -> Iterator[str]:
 
 
 def _hidden(path: str) -> list[str]:
-    """Return what is left of private and unfinished objects."""
-    gc.collect()
-    return [entry for entry in os.listdir(path) if entry.startswith(".")]
+    """Return what is left of private and unfinished objects, once what nobody refers to is gone."""
+    found = [entry for entry in os.listdir(path) if entry.startswith(".")]
+    if found:
+        gc.collect()
+    return found
 
 
 @pytest.fixture
@@ -69,7 +66,7 @@ def name(directory: str) -> str:
 @pytest.fixture
 def tmp_path_on_shm() -> Iterator[Path]:
     """Give the test a directory for files of its own, on a file system that can hold queues (/tmp may not)."""
-    with tempfile.TemporaryDirectory(prefix="penstock-test-", dir=SHM) as path:
+    with tempfile.TemporaryDirectory(prefix=f"penstock-test-{os.getpid()}-", dir=SHM) as path:
         yield Path(path)
 
 

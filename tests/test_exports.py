@@ -34,7 +34,7 @@ WAITING = {
     penstock.Reservation: "commit cancel",
     penstock.Mutex: "acquire release",
     penstock.Semaphore: "acquire release",
-    penstock.Event: "wait set clear",
+    penstock.Event: "wait set",
     penstock.aio.Queue: "put get put_many get_many lease join",
 }
 """The verbs that wait, or change what others see: each must say what others find if it is killed."""

@@ -65,7 +65,7 @@ def temporary_directory(parent: str = "/dev/shm") -> Iterator[str]:
         True
     """
     before = os.environ.get("PENSTOCK_DIR")
-    with tempfile.TemporaryDirectory(prefix="penstock-test-", dir=parent) as directory:
+    with tempfile.TemporaryDirectory(prefix=f"penstock-test-{os.getpid()}-", dir=parent) as directory:
         os.environ["PENSTOCK_DIR"] = directory
         try:
             yield directory
