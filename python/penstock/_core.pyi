@@ -5,7 +5,7 @@ from os import PathLike
 from types import TracebackType
 from typing import Any, Protocol, Self, final, type_check_only
 
-from typing_extensions import Buffer
+from typing_extensions import Buffer, disjoint_base
 
 @type_check_only
 class _Codec(Protocol):
@@ -18,6 +18,7 @@ class _Codec(Protocol):
     @property
     def view(self) -> Callable[[memoryview], Any]: ...
 
+@disjoint_base
 class Queue:
     def __new__(
         cls,
@@ -118,6 +119,7 @@ class Reservation:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
     ) -> None: ...
 
+@disjoint_base
 class Mutex:
     def __new__(cls, how: str, directory: str, name: str, lifetime: str | None, trust: bool) -> Self: ...
     @property
@@ -143,6 +145,7 @@ class Mutex:
     def unlink(self) -> None: ...
     def stats(self) -> dict[str, Any]: ...
 
+@disjoint_base
 class Semaphore:
     def __new__(
         cls,
@@ -175,6 +178,7 @@ class Semaphore:
     def unlink(self) -> None: ...
     def stats(self) -> dict[str, Any]: ...
 
+@disjoint_base
 class Event:
     def __new__(
         cls, how: str, directory: str, name: str, lifetime: str | None, trust: bool, auto_reset: bool | None
@@ -201,6 +205,7 @@ class Event:
     def unlink(self) -> None: ...
     def stats(self) -> dict[str, Any]: ...
 
+@disjoint_base
 class Mapping:
     def __new__(
         cls, how: str, directory: str, name: str, lifetime: str | None, trust: bool, size: int | None
