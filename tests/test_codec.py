@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import contextlib
 import json
+import os
 import pickle
 import struct
 import sys
@@ -15,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import penstock
 from penstock import Corrupted, DecodeError, NewerVersion
 from penstock._codec import ALIGNMENT_BYTES, MAGIC, Codec, codec_for, seal, unseal
 from penstock._dtype import dtype_of, spec_of
@@ -267,10 +269,13 @@ def test_bad_msgpack_raises_decode_error(data: bytes) -> None:
         codec("msgpack").decode(memoryview(data))
 
 
-def test_msgpack_without_msgspec_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_msgpack_without_msgspec_says_what_to_install_and_creates_nothing(
+    monkeypatch: pytest.MonkeyPatch, directory: str
+) -> None:
     monkeypatch.setitem(sys.modules, "msgspec.msgpack", None)
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'penstock\[msgpack\]'"):
-        codec_for("jobs", "msgpack")
+        penstock.Queue("jobs", item="msgpack")
+    assert os.listdir(directory) == []
 
 
 # ---- dtypes ----------------------------------------------------------------------------------------------------------

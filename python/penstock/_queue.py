@@ -190,6 +190,9 @@ class Queue(_core.Queue):
         """Check what can be checked here, and hand the rest to the native class."""
         kind, item_bytes = normalise(item)
         where = locate(name, directory)
+        codecs = partial(_codec.codec_for, where.name or "private")
+        if kind is not None:
+            codecs(kind)  # a package that is not installed is missed before anything is created
         return _handle.attached(
             _core.Queue.__new__(
                 cls,
@@ -203,7 +206,7 @@ class Queue(_core.Queue):
                 _handle.check_count("dead_letters", limits[2], 0, MOST_ITEMS),
                 _handle.check_lifetime(lifetime),
                 bool(trust),
-                partial(_codec.codec_for, where.name or "private"),
+                codecs,
             )
         )
 
