@@ -118,7 +118,9 @@ impl Queue {
             self.slots().head(noted - 1).ok_or_else(|| self.segment().poison("its settlement note names no slot"))?;
         let (state, _) = look(slot)
             .ok_or_else(|| self.segment().poison("its settlement note names a slot in no state that exists"))?;
-        let is_still_there = state != State::Free && slot.seq.load(Relaxed) == settle.note_seq.load(Relaxed);
+        // A living producer may have taken the freed slot meanwhile: until it commits, the old sequence stands there.
+        let holds_an_item = matches!(state, State::Ready | State::Leased(_) | State::Expired);
+        let is_still_there = holds_an_item && slot.seq.load(Relaxed) == settle.note_seq.load(Relaxed);
         if !is_still_there {
             settle.settled.store(settle.note_settled.load(Relaxed), Relaxed);
         }

@@ -6,7 +6,8 @@ use crate::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
 use crate::event::{self, HEARTBEAT, Tick};
-use crate::layout::{SHUT_AT_ONCE, SHUT_DOWN};
+use crate::layout::{POISONED, SHUT_AT_ONCE, SHUT_DOWN};
+use crate::lock;
 use crate::rings::between;
 use crate::sys;
 use std::time::Duration;
@@ -141,7 +142,7 @@ impl Queue {
     /// Shut down or damaged: nothing will come that is worth waiting for.
     #[inline]
     pub(super) fn is_over(&self) -> bool {
-        self.status() & !crate::layout::UNLINKED != 0
+        self.status() & (SHUT_DOWN | SHUT_AT_ONCE | POISONED) != 0
     }
 
     /// Looks for an item for a moment, for a caller who keeps others waiting meanwhile.
@@ -200,10 +201,16 @@ impl Queue {
 
     /// Repairs if somebody died and left something.
     fn look_for_the_dead(&self) -> Result<()> {
-        if self.depth().held == 0 && self.segment().control().unclean.load(Acquire) == 0 {
-            return Ok(());
-        }
-        self.repair_after_deaths()
+        let is_suspect = self.depth().held > 0 || self.segment().control().unclean.load(Acquire) != 0;
+        if is_suspect || self.is_a_lock_orphaned()? { self.repair_after_deaths() } else { Ok(()) }
+    }
+
+    /// Who waits for items takes the get lock only, so he would not meet a producer that died with an item half announced;
+    /// nor would who waits for room meet a consumer that died with a slot half freed.
+    fn is_a_lock_orphaned(&self) -> Result<bool> {
+        let (control, table) = (self.control(), self.segment().table()?);
+        let owners = [&control.put.lock, &control.get.lock].map(lock::owner_of);
+        Ok(owners.into_iter().flatten().any(|owner| table.is_dead(owner)))
     }
 
     /// The same, for sleepers: all of them together look once in half a heartbeat.
@@ -218,7 +225,7 @@ impl Queue {
     }
 
     fn repair_after_deaths(&self) -> Result<()> {
-        if !self.segment().table()?.has_dead() {
+        if !self.segment().table()?.has_dead() && !self.is_a_lock_orphaned()? {
             return Ok(());
         }
         // A living holder of a lock is not waited for here: the next look is due soon.
