@@ -9,7 +9,10 @@ from __future__ import annotations
 import _signal  # type: ignore[import-not-found]
 import os
 import sys
-from typing import NoReturn
+
+TYPE_CHECKING = False  # the module typing takes longer to import than all that happens here
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 __all__ = ["main"]
 

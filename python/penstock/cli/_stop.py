@@ -87,7 +87,7 @@ class Stop:
             The descriptors that are ready; none if the time is over.
 
         Raises:
-            Stopped: A signal came, and no descriptor was ready.
+            Stopped: A signal came, whether or not a descriptor is ready too.
         """
         poller = select.poll()
         poller.register(self._wake_fd, select.POLLIN)
@@ -99,9 +99,9 @@ class Stop:
         while True:
             left_seconds = _LONGEST_POLL_SECONDS if deadline is None else max(0.0, deadline - time.monotonic())
             ready = {fd for fd, _ in poller.poll(math.ceil(1000 * min(left_seconds, _LONGEST_POLL_SECONDS)))}
+            self.check()
             if ready - {self._wake_fd}:
                 return ready - {self._wake_fd}
-            self.check()
             if self._wake_fd in ready:
                 os.read(self._wake_fd, 512)  # a signal that some other handler took
             if deadline is not None and time.monotonic() >= deadline:

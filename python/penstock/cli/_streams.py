@@ -7,6 +7,7 @@ take bounded memory however long a line is; output must be known to be written b
 from __future__ import annotations
 
 import os
+import select
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -97,7 +98,6 @@ class LineReader:
         return []
 
     def _read_chunk(self) -> bytes:
-        self._stop.check()  # `wait` prefers input that is there to a signal that is too
         while True:
             self._stop.wait(readable=[self._fd])
             try:
@@ -147,12 +147,16 @@ class Output:
                 not at all.
             OSError: It cannot be written: no reader any more (`BrokenPipeError`), a full disk.
         """
-        self._stop.check()
         view = memoryview(data)
         while view:
             # Wait first and write what fits for sure: no signal can then arrive inside a write that blocks, and leave
             # open whether it was written.
-            self._stop.wait(writable=[self._fd])
+            try:
+                self._stop.wait(writable=[self._fd])
+            except Stopped:
+                # What is begun is rather finished, if the reader lets us.
+                if len(view) == len(data) or not _is_writable(self._fd):
+                    raise
             try:
                 view = view[os.write(self._fd, view[:_ATOMIC_BYTES]) :]
             except BlockingIOError:
@@ -160,6 +164,12 @@ class Output:
             except OSError as error:
                 error.filename = "standard output"
                 raise
+
+
+def _is_writable(fd: int) -> bool:
+    poller = select.poll()
+    poller.register(fd, select.POLLOUT)
+    return bool(poller.poll(0))
 
 
 def portions(lines: Sequence[bytes]) -> list[tuple[int, int]]:

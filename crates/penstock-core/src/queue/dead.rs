@@ -50,17 +50,16 @@ impl Queue {
         if !out.get_mut(..next.len).is_some_and(|out| self.slots().read(next.number, next.len, out)) {
             return Err(self.segment().poison("a slot does not lie where the plan says"));
         }
-        self.settle_and_free(next.number, next.slot, next.word, next.seq)?;
         self.pass_dead_head();
+        self.settle_and_free(next.number, next.slot, next.word, next.seq)?;
         held.finish();
         self.tell_freed();
         Ok(Got::Copied(next.len))
     }
 
-    /// The head is passed only after the lease's state is set: repair reads the slots, not the ring.
     fn lease_dead(&self, held: Held<'_>, next: &Next<'_>) -> Result<super::Lease> {
-        let lease = self.lease_slot(&held, next)?;
         self.pass_dead_head();
+        let lease = self.lease_slot(&held, next)?;
         held.finish();
         Ok(lease)
     }
@@ -73,8 +72,8 @@ impl Queue {
         let held = self.lock_get(wait)?;
         let mut count = 0;
         while let Some(next) = self.head_of_dead()? {
-            self.settle_and_free(next.number, next.slot, next.word, next.seq)?;
             self.pass_dead_head();
+            self.settle_and_free(next.number, next.slot, next.word, next.seq)?;
             count += 1;
         }
         held.finish();
@@ -90,13 +89,13 @@ impl Queue {
         let held = self.lock_get(wait)?;
         let mut count = 0;
         while let Some(next) = self.head_of_dead()? {
+            self.pass_dead_head();
             next.slot.deliveries.store(0, Relaxed);
             fault::point("requeue: count reset");
             shift(next.slot, next.word, State::Ready, next.seq).ok_or_else(|| {
                 self.segment().poison(format!("slot {} was moved by somebody who does not own it", next.number))
             })?;
             self.insert_in_order(next.number, next.seq)?;
-            self.pass_dead_head();
             count += 1;
         }
         held.finish();
@@ -109,6 +108,8 @@ impl Queue {
         event::signal(&self.control().settle.event, u32::MAX);
     }
 
+    /// Comes before whatever happens to the letter: from here on a free slot is kept for another in its stead. The other way
+    /// round, producers would for a moment find one place more than the queue has. Repair reads the slots, not the ring.
     fn pass_dead_head(&self) {
         let head = &self.control().dead.head;
         head.store(head.load(Relaxed).wrapping_add(1), Release);

@@ -11,7 +11,7 @@ use crate::atomic::Ordering::{Acquire, Relaxed, Release};
 use crate::deadline::Deadline;
 use crate::error::Result;
 use crate::fault;
-use crate::layout::{Owner, SlotHead, State, carries_seq, checksum};
+use crate::layout::{Owner, SHUT_AT_ONCE, SlotHead, State, carries_seq, checksum};
 use crate::participant::Table;
 use crate::slots::{look, shift};
 
@@ -48,6 +48,10 @@ impl Queue {
         self.finish_settlement()?;
         self.write_rings(&inventory);
         fault::point("repair: rings written");
+        if self.status() & SHUT_AT_ONCE != 0 {
+            // Whoever shut the queue down, or held an item then, died before it was empty. A join may be all that waits.
+            self.discard_ready()?;
+        }
         table.forget(&dead, unclean);
         // The dead may have owed wake-ups.
         self.wake_everybody();

@@ -64,7 +64,7 @@ impl Queue {
         self.check_not_poisoned()
     }
 
-    /// Takes all waiting items away. Returns how many there were.
+    /// Takes all items away that wait now. Returns how many there were.
     ///
     /// # Errors
     /// `Busy`, `Corrupted`, what the tick returns.
@@ -83,8 +83,11 @@ impl Queue {
 
     /// Discards what waits. The get lock is held.
     pub(super) fn discard_ready(&self) -> Result<u64> {
+        // Those that wait now: producers may be as quick as this is.
+        let waiting = self.len();
         let mut count = 0;
-        while let Some(next) = self.head_of_ready()? {
+        while count < waiting {
+            let Some(next) = self.head_of_ready()? else { break };
             self.settle_and_free(next.number, next.slot, next.word, next.seq)?;
             self.pass_head();
             count += 1;
