@@ -210,7 +210,7 @@ pub const GENERATION_MASK: u32 = (1 << GENERATION_BITS) - 1;
 /// | Free | nobody's | a producer holding the put lock: to Ready (small item) or Writing | repair: the old or the new state, both whole |
 /// | Writing(owner) | reserved, being written outside any lock | its owner: to Ready (put lock) or Free (get lock) | repair: Free |
 /// | Ready(seq) | an item waits | a consumer holding the get lock: to Free, Leased or Expired | as it was, or as it became |
-/// | Leased(owner, seq) | taken, not yet acknowledged | its owner holding the get lock: to Free or Ready(same seq) | repair: Ready(same seq) |
+/// | Leased(owner, seq) | taken, not yet acknowledged | its owner holding the get lock: to Free, Ready(same seq) or, delivered too often, Expired(seq) | repair: Ready(same seq) or Expired(seq) |
 /// | Expired(seq) | delivered too often | whoever takes dead letters, holding the get lock: to Free or Ready | as it was, or as it became |
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {

@@ -69,6 +69,7 @@ fn an_item_delivered_too_often_becomes_a_dead_letter_and_can_be_requeued() {
         let lease = queue.try_lease().expect("the poison");
         patiently(|wait| queue.give_back(&lease, wait)).expect("given back");
     }
+    assert_eq!((queue.dead_len(), queue.len()), (1, 1), "at once, not when somebody next looks");
     assert_eq!(get(&queue), Ok(vec![7; 500]));
     assert_eq!((queue.dead_len(), queue.len()), (1, 0));
     put(&queue, b"x").expect("room for two despite the dead letter");

@@ -1,8 +1,9 @@
 //! Dead letters: items that were delivered too often and not acknowledged.
 //!
 //! They stay in their slots, in a state and a ring of their own, until somebody takes, discards or requeues them: so an
-//! item becomes a dead letter by one store, and no death can lose or double it. A queue keeps slots for them besides its
-//! capacity; when there are more dead letters than that, they take room from the living ones. Nothing is dropped.
+//! item becomes a dead letter by one store, and no death can lose or double it. That is done when it is given back for
+//! the last time, or by repair for a holder who died. A queue keeps slots for them besides its capacity; when there are
+//! more dead letters than that, they take room from the living ones. Nothing is dropped.
 
 use super::get::{Got, Inline, Next};
 use super::guard::Held;
@@ -101,6 +102,32 @@ impl Queue {
         held.finish();
         event::signal(&self.control().ready.event, u32::MAX);
         Ok(count)
+    }
+
+    /// Whether an item that was delivered so often is not to be delivered again.
+    #[inline]
+    pub(super) fn is_worn_out(&self, deliveries: u32) -> bool {
+        self.plan.max_deliveries > 0 && u64::from(deliveries) >= self.plan.max_deliveries
+    }
+
+    /// Makes a dead letter of an item. The get lock is held.
+    #[cold]
+    pub(super) fn expire_slot(&self, number: u32, slot: &SlotHead, word: u64, seq: u64) -> Result<()> {
+        shift(slot, word, State::Expired, seq)
+            .ok_or_else(|| self.segment().poison(format!("slot {number} was moved by somebody who does not own it")))?;
+        let dead = &self.control().dead;
+        let tail = dead.tail.load(Relaxed);
+        self.slots().dead().set(tail, number);
+        fault::point("expire: entry written");
+        dead.tail.store(tail.wrapping_add(1), Release);
+        fault::point("expire: published");
+        Ok(())
+    }
+
+    /// A dead letter takes no room of the living while there are slots for it.
+    pub(super) fn tell_expired(&self) {
+        event::signal(&self.control().dead.event, 1);
+        event::signal(&self.control().free.event, 1);
     }
 
     fn tell_freed(&self) {

@@ -17,7 +17,7 @@ use crate::event;
 use crate::fault;
 use crate::layout::{SHUT_AT_ONCE, SHUT_DOWN, SlotHead, State, carries_seq};
 use crate::rings::between;
-use crate::slots::{INLINE_MAX, look, shift};
+use crate::slots::{INLINE_MAX, look};
 
 /// Where a small item is copied to.
 pub type Inline = [u8; INLINE_MAX];
@@ -135,8 +135,7 @@ impl Queue {
                 held.finish();
                 return if is_shut { Err(Error::ShutDown) } else { Ok(None) };
             };
-            if self.plan.max_deliveries == 0 || u64::from(next.slot.deliveries.load(Relaxed)) < self.plan.max_deliveries
-            {
+            if !self.is_worn_out(next.slot.deliveries.load(Relaxed)) {
                 return Ok(Some((held, next)));
             }
             self.expire(&next)?;
@@ -183,18 +182,9 @@ impl Queue {
     /// Moves the item at the head to the dead letters. The get lock is held.
     #[cold]
     fn expire(&self, next: &Next<'_>) -> Result<()> {
-        let dead = &self.control().dead;
-        shift(next.slot, next.word, State::Expired, next.seq).ok_or_else(|| {
-            self.segment().poison(format!("slot {} was moved by somebody who does not own it", next.number))
-        })?;
-        let tail = dead.tail.load(Relaxed);
-        self.slots().dead().set(tail, next.number);
-        fault::point("expire: entry written");
-        dead.tail.store(tail.wrapping_add(1), Release);
-        fault::point("expire: published");
+        self.expire_slot(next.number, next.slot, next.word, next.seq)?;
         self.pass_head();
-        event::signal(&dead.event, 1);
-        event::signal(&self.control().free.event, 1);
+        self.tell_expired();
         Ok(())
     }
 }

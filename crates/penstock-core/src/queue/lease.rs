@@ -5,6 +5,7 @@
 //! lease:     get lock · i = ready[head] · deliveries + 1 · state LEASED(me, seq) · head + 1 · unlock
 //! ack:       get lock · note · state FREE · free[tail] = i · tail + 1 · settled + 1 · note gone · unlock · signal
 //! give back: get lock · state READY(seq) · insert i at the front of ready in order of seq · unlock · signal
+//!            or for the last time: get lock · state EXPIRED(seq) · dead[tail] = i · tail + 1 · unlock · signal
 //! ```
 //!
 //! A holder may keep an item for an hour: it holds back one slot and nobody else.
@@ -204,6 +205,12 @@ impl Queue {
             self.settle_and_free(lease.number, slot, lease.word, lease.seq)?;
             held.finish();
             event::signal(&self.control().settle.event, u32::MAX);
+            return Ok(());
+        }
+        if self.is_worn_out(slot.deliveries.load(Relaxed)) {
+            self.expire_slot(lease.number, slot, lease.word, lease.seq)?;
+            held.finish();
+            self.tell_expired();
             return Ok(());
         }
         shift(slot, lease.word, State::Ready, lease.seq).ok_or_else(|| {

@@ -84,12 +84,15 @@ impl Queue {
         let seq = slot.seq.load(Relaxed);
         let back_to = match state {
             State::Writing(owner) if verdicts.is_dead(owner) => Some(State::Free),
-            State::Leased(owner) if verdicts.is_dead(owner) => Some(State::Ready),
             State::Ready | State::Leased(_) | State::Expired
                 if belief == Belief::Checked && !self.is_item_whole(number, slot) =>
             {
                 Some(State::Free)
             }
+            State::Leased(owner) if verdicts.is_dead(owner) && self.is_worn_out(slot.deliveries.load(Relaxed)) => {
+                Some(State::Expired)
+            }
+            State::Leased(owner) if verdicts.is_dead(owner) => Some(State::Ready),
             _ => None,
         };
         if let Some(to) = back_to {
