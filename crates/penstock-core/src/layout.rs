@@ -314,11 +314,13 @@ pub struct PutLine {
     pub free_tail_seen: AtomicU64,
 }
 
-/// A ring's tail and the event that tells of it.
+/// A ring's tail and the event that tells of it, in two lines: who waits looks at the tail, and would take the event's
+/// line from the one who signals.
 #[repr(C, align(64))]
 pub struct TailLine {
     /// Numbers pushed so far.
     pub tail: AtomicU64,
+    _rest: [AtomicU64; 7],
     /// Bit 0: somebody sleeps. The rest counts.
     pub event: AtomicU32,
     _pad: AtomicU32,
@@ -431,7 +433,7 @@ const _: () = {
     assert!(size_of::<Entry>() == 32);
     assert!(SLOT_HEAD == 32);
     assert!(KIND_AT + size_of::<QueueControl>() <= TABLE_AT);
-    assert!(size_of::<QueueControl>() == 6 * LINE);
+    assert!(size_of::<QueueControl>() == 8 * LINE);
     assert!(size_of::<MutexControl>() == LINE);
     assert!(size_of::<SemaphoreControl>() == LINE);
     assert!(size_of::<EventControl>() == LINE);

@@ -5,7 +5,7 @@
 //! or where `PENSTOCK_SPIN=0` says so.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 /// Looks between two glances at the clock.
@@ -57,18 +57,49 @@ impl Default for Spin {
     }
 }
 
-/// Looks a fixed, short number of times: for a caller who keeps others waiting meanwhile.
-pub fn briefly(looks: u32, mut is_ready: impl FnMut() -> bool) -> bool {
-    if !is_worth_it() {
-        return false;
-    }
-    for _ in 0..looks {
-        if is_ready() {
-            return true;
+/// Looks for a moment only, for a caller who keeps others waiting meanwhile; and learns whether it pays not to look at once.
+///
+/// In a stream, the peer is about to do it again. Who looks at once finds one item, and both sides then wait for the
+/// same lines of memory to pass between their processors, for every item. Who lets a few gather pays that once for
+/// all of them. Where a look after such a pause finds no more than one, it was no stream, and the next looks at once.
+#[derive(Debug, Default)]
+pub struct Glance {
+    is_stream: AtomicBool,
+}
+
+/// How long to let a stream gather: a few items' worth.
+const GATHER: u32 = 20;
+
+impl Glance {
+    /// Looks up to `looks` times for `count` to be more than zero.
+    pub fn until_some(&self, looks: u32, mut count: impl FnMut() -> u64) -> bool {
+        if !is_worth_it() {
+            return false;
         }
+        if self.is_stream.load(Relaxed) {
+            pause(GATHER);
+            let gathered = count();
+            if gathered > 0 {
+                self.is_stream.store(gathered > 1, Relaxed);
+                return true;
+            }
+            self.is_stream.store(false, Relaxed);
+        }
+        for look in 0..looks {
+            if count() > 0 {
+                self.is_stream.store(look < 2, Relaxed);
+                return true;
+            }
+            pause(1);
+        }
+        false
+    }
+}
+
+fn pause(times: u32) {
+    for _ in 0..times {
         std::hint::spin_loop();
     }
-    false
 }
 
 fn is_worth_it() -> bool {

@@ -5,7 +5,7 @@
 //! the last time, or by repair for a holder who died. A queue keeps slots for them besides its capacity; when there are
 //! more dead letters than that, they take room from the living ones. Nothing is dropped.
 
-use super::get::{Got, Inline, Next};
+use super::get::{Got, Next};
 use super::guard::Held;
 use super::put::busy_as;
 use super::{Queue, Wait};
@@ -30,7 +30,7 @@ impl Queue {
     ///
     /// # Errors
     /// `Empty` once the deadline has passed; `Removed`, `Corrupted`, what the tick returns. Nothing changed.
-    pub fn get_dead(&self, out: &mut Inline, wait: &mut Wait<'_>) -> Result<Got> {
+    pub fn get_dead(&self, out: &mut [u8], wait: &mut Wait<'_>) -> Result<Got> {
         loop {
             let held = self.lock_get(wait).map_err(busy_as(Error::Empty))?;
             match self.head_of_dead()? {
@@ -43,7 +43,7 @@ impl Queue {
         }
     }
 
-    fn take_dead(&self, held: Held<'_>, next: &Next<'_>, out: &mut Inline) -> Result<Got> {
+    fn take_dead(&self, held: Held<'_>, next: &Next<'_>, out: &mut [u8]) -> Result<Got> {
         if next.len > self.plan.inline_bytes {
             // A lease like any other; released after the copy, back among the dead letters if the copier dies.
             return self.lease_dead(held, next).map(Got::Leased);

@@ -42,12 +42,13 @@ pub(super) struct Next<'q> {
 }
 
 impl Queue {
-    /// Takes the oldest item without waiting.
+    /// Takes the oldest item without waiting. `out` has room for the largest item that lies in a slot: an [`Inline`], or
+    /// less in a queue whose items are all smaller.
     ///
     /// # Errors
     /// `Empty`, `Busy`, `ShutDown`, `Corrupted`. Nothing changed.
     #[inline]
-    pub fn try_get(&self, out: &mut Inline) -> Result<Got> {
+    pub fn try_get(&self, out: &mut [u8]) -> Result<Got> {
         let held = self.try_lock_get()?;
         let got = self.take_one(held, out)?;
         if matches!(got, Got::Copied(_)) {
@@ -60,7 +61,7 @@ impl Queue {
     ///
     /// # Errors
     /// `Empty` once the deadline has passed; `ShutDown`, `Removed`, `Corrupted`, what the tick returns. Nothing changed.
-    pub fn get(&self, out: &mut Inline, wait: &mut Wait<'_>) -> Result<Got> {
+    pub fn get(&self, out: &mut [u8], wait: &mut Wait<'_>) -> Result<Got> {
         let got = self.when_item(wait, |held| self.take_one(held, out))?;
         if matches!(got, Got::Copied(_)) {
             event::signal(&self.control().free.event, 1);
@@ -81,7 +82,8 @@ impl Queue {
         }
     }
 
-    fn take_one(&self, held: Held<'_>, out: &mut Inline) -> Result<Got> {
+    #[inline(always)]
+    fn take_one(&self, held: Held<'_>, out: &mut [u8]) -> Result<Got> {
         let held = self.check_gives(held)?;
         let Some((held, next)) = self.next_ready(held)? else { return Err(Error::Empty) };
         if next.len > self.plan.inline_bytes {
@@ -91,13 +93,18 @@ impl Queue {
             return Err(self.segment().poison("a slot does not lie where the plan says"));
         }
         self.free_next(&next)?;
+        let line = &self.control().get;
+        let head = line.ready_head.load(Relaxed);
+        if line.ready_tail_seen.load(Relaxed) != head {
+            self.slots().expect(self.slots().ready().get(head));
+        }
         held.finish();
         fault::point("get: unlocked");
         Ok(Got::Copied(next.len))
     }
 
     /// Frees the slot at the head of the ready ring and passes it. The get lock is held.
-    #[inline]
+    #[inline(always)]
     pub(super) fn free_next(&self, next: &Next<'_>) -> Result<()> {
         fault::point("get: read");
         self.free_slot(next.number, next.slot, next.word)?;
@@ -106,7 +113,7 @@ impl Queue {
     }
 
     /// Passes the head of the ready ring. The get lock is held.
-    #[inline]
+    #[inline(always)]
     pub(super) fn pass_head(&self) {
         let head = &self.control().get.ready_head;
         head.store(head.load(Relaxed).wrapping_add(1), Release);
@@ -114,7 +121,7 @@ impl Queue {
     }
 
     /// `ShutDown` if nothing is given any more; gives the lock back then.
-    #[inline]
+    #[inline(always)]
     pub(super) fn check_gives<'q>(&self, held: Held<'q>) -> Result<Held<'q>> {
         if self.status() & SHUT_AT_ONCE == 0 {
             return Ok(held);
@@ -127,7 +134,7 @@ impl Queue {
 
     /// The item whose turn it is, without taking it. `None`: nothing waits, and the lock was given back.
     /// Items that were delivered too often become dead letters on the way.
-    #[inline]
+    #[inline(always)]
     pub(super) fn next_ready<'q>(&'q self, held: Held<'q>) -> Result<Option<(Held<'q>, Next<'q>)>> {
         loop {
             let Some(next) = self.head_of_ready()? else {
@@ -143,7 +150,7 @@ impl Queue {
     }
 
     /// The item at the head of the ready ring, checked. The get lock is held.
-    #[inline]
+    #[inline(always)]
     pub(super) fn head_of_ready(&self) -> Result<Option<Next<'_>>> {
         let line = &self.control().get;
         let head = line.ready_head.load(Relaxed);
@@ -162,7 +169,7 @@ impl Queue {
     }
 
     /// A slot that a ring names, checked to be what the ring says.
-    #[inline]
+    #[inline(always)]
     pub(super) fn checked_next(&self, number: u32, is: State) -> Result<Next<'_>> {
         let slot = self
             .slots()

@@ -64,7 +64,7 @@ impl Queue {
         self.try_lock(&self.control().get.lock)
     }
 
-    #[inline]
+    #[inline(always)]
     fn try_lock<'q>(&'q self, word: &'q AtomicU32) -> Result<Held<'q>> {
         let me = self.segment().me()?;
         self.check_not_poisoned()?;

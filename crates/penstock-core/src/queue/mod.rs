@@ -32,7 +32,7 @@ use crate::error::{Error, Result};
 use crate::layout::{KIND_AT, POISONED, QueueControl};
 use crate::segment::{Attachment, Segment};
 use crate::slots::{Geometry, Slots};
-use crate::spin::Spin;
+use crate::spin::{Glance, Spin};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -45,6 +45,8 @@ pub struct Queue {
     /// others could write must not decide whether a store may fault.
     committed_pages: Box<[AtomicU32]>,
     spin: Spin,
+    glance_item: Glance,
+    glance_room: Glance,
 }
 
 impl Queue {

@@ -10,7 +10,7 @@ use crate::name::Location;
 use crate::opening;
 use crate::segment::{Attachment, Blueprint, Lifetime, Trust};
 use crate::slots::{Geometry, Slots};
-use crate::spin::Spin;
+use crate::spin::{Glance, Spin};
 use crate::sys::Map;
 
 /// What a new queue is to be.
@@ -113,7 +113,14 @@ impl Queue {
     fn on(attachment: Attachment, plan: Geometry) -> Queue {
         let tracked = if plan.payload_stride > 0 { plan.slots } else { 0 };
         let committed_pages = (0..tracked).map(|_| AtomicU32::new(0)).collect();
-        Queue { attachment, plan, committed_pages, spin: Spin::new() }
+        Queue {
+            attachment,
+            plan,
+            committed_pages,
+            spin: Spin::new(),
+            glance_item: Glance::default(),
+            glance_room: Glance::default(),
+        }
     }
 }
 

@@ -82,7 +82,7 @@ impl Queue {
         self.checked_len(parts).map(|_| ())
     }
 
-    #[inline]
+    #[inline(always)]
     fn checked_len(&self, parts: &[&[u8]]) -> Result<usize> {
         let len: usize = parts.iter().map(|part| part.len()).sum();
         let is_right_size = self.plan.item_bytes == 0 || len as u64 == self.plan.item_bytes;
@@ -97,6 +97,7 @@ impl Queue {
         Error::TooLarge { name: self.name().to_owned(), bytes: len as u64, limit: self.plan.max_item_bytes }
     }
 
+    #[inline(always)]
     fn put_small(&self, held: Held<'_>, parts: &[&[u8]], len: usize) -> Result<()> {
         if let Err(shut) = self.check_takes_puts() {
             held.finish();
@@ -118,13 +119,16 @@ impl Queue {
         self.publish(number, slot, word, len)?;
         self.control().put.free_head.store(head.wrapping_add(1), Release);
         fault::point("put: before unlock");
+        if self.control().put.free_tail_seen.load(Relaxed) != head.wrapping_add(1) {
+            self.slots().expect(self.slots().free().get(head.wrapping_add(1)));
+        }
         held.finish();
         fault::point("put: unlocked");
         Ok(())
     }
 
     /// The free slot whose turn it is, without taking it. `None`: no room. `ShutDown` gives the lock back.
-    #[inline]
+    #[inline(always)]
     pub(super) fn next_free(&self, _held: &Held<'_>) -> Result<Option<(u32, &SlotHead, u64)>> {
         let line = &self.control().put;
         let head = line.free_head.load(Relaxed);
@@ -150,7 +154,7 @@ impl Queue {
     }
 
     /// Gives the item its sequence and makes it READY, then tells the ready ring. The put lock is held.
-    #[inline]
+    #[inline(always)]
     pub(super) fn publish(&self, number: u32, slot: &SlotHead, word: u64, len: usize) -> Result<()> {
         let control = self.control();
         let seq = control.put.seq.load(Relaxed);

@@ -246,7 +246,7 @@ impl Queue {
     }
 
     /// Frees a slot and tells the free ring. The get lock is held.
-    #[inline]
+    #[inline(always)]
     pub(super) fn free_slot(&self, number: u32, slot: &SlotHead, word: u64) -> Result<()> {
         let control = self.control();
         shift(slot, word, State::Free, 0)

@@ -148,13 +148,25 @@ impl Queue {
     /// Looks for an item for a moment, for a caller who keeps others waiting meanwhile.
     #[inline]
     pub fn glance_for_item(&self, looks: u32) -> bool {
-        crate::spin::briefly(looks, || self.is_gettable())
+        self.glance_item.until_some(looks, || if self.is_over() { 1 } else { self.items_now() })
     }
 
     /// Looks for room for a moment.
     #[inline]
     pub fn glance_for_room(&self, looks: u32) -> bool {
-        crate::spin::briefly(looks, || self.is_puttable())
+        self.glance_room.until_some(looks, || if self.is_over() { 1 } else { self.room_now() })
+    }
+
+    #[inline]
+    fn items_now(&self) -> u64 {
+        let control = self.control();
+        control.ready.tail.load(Acquire).wrapping_sub(control.get.ready_head.load(Relaxed))
+    }
+
+    #[inline]
+    fn room_now(&self) -> u64 {
+        let control = self.control();
+        control.free.tail.load(Acquire).wrapping_sub(control.put.free_head.load(Relaxed)).saturating_sub(self.spare())
     }
 
     /// Waits until a get would not have to. Takes nothing; somebody else may be quicker.
