@@ -10,7 +10,7 @@ import click
 
 from penstock.cli._exits import Exit, OutputClosed, code_of, message_of
 from penstock.cli._stop import Stopped
-from penstock.cli._streams import STDOUT, open_missing_descriptors, say
+from penstock.cli._streams import STDERR, STDOUT, is_terminal, open_missing_descriptors, say, write_stderr
 from penstock.cli._text import escape
 
 if TYPE_CHECKING:
@@ -94,6 +94,8 @@ def _failure(error: Exception | Stopped) -> int:
     code = code_of(error)
     if code is None:
         raise error
+    if isinstance(error, Stopped) and is_terminal(STDERR):
+        write_stderr("\n")  # after the ^C, so that the shell's prompt is on a line of its own
     if code == Exit.BROKEN_PIPE:
         _forget_output()
     message = message_of(error)

@@ -193,11 +193,7 @@ def ask(stop: Stop, question: str) -> bool:
         Stopped: Ctrl-C, or another signal, instead of an answer.
     """
     write_stderr(f"{question} [y/N] ")
-    try:
-        lines = LineReader(stop, limit_bytes=64).read()
-    except Stopped:
-        write_stderr("\n")
-        raise
+    lines = LineReader(stop, limit_bytes=64).read()
     if not lines:
         write_stderr("\n")
         return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shlex
 from typing import Any, NamedTuple
 
 import click
@@ -43,12 +44,14 @@ def command(as_json: bool) -> int:
     stop = Stop()
     with stop.allowed():
         facts = _directory.doctor()
+        kernel = _kernel(facts)
+        is_usable = all(finding.level != PROBLEM for finding in kernel)
         findings = [
-            _trial(),
+            *([_trial()] if is_usable else []),
             _room(facts),
             *_objects(_directory.listing()),
             _processors(facts),
-            *_kernel(facts),
+            *kernel,
         ]
     if as_json:
         text = json.dumps({"facts": facts, "findings": [finding._asdict() for finding in findings]}, indent=2)
@@ -110,9 +113,8 @@ def _objects(entries: list[dict[str, Any]]) -> list[Finding]:
     findings = []
     for entry in entries:
         if entry.get("problem"):
-            name = escape(entry["name"])
-            remedy = f'remove it by hand, or with "penstock rm {name}" if it was a queue'
-            findings.append(Finding(PROBLEM, "objects", f"{name!r}: {escape(entry['problem'])}", remedy))
+            remedy = f"penstock rm {shlex.quote(entry['name'])}; if it is not penstock's, by hand"
+            findings.append(Finding(PROBLEM, "objects", escape(entry["problem"]), escape(remedy)))
     leftovers = sum(bool(entry.get("leftover")) for entry in entries)
     state = human_count(len(entries), "object")
     if leftovers:
@@ -134,6 +136,7 @@ _FEATURES: dict[str, tuple[str, str | None]] = {
     "futex": ("sleeping on shared memory", "a kernel (or sandbox) that allows the futex system call"),
     "futex_waitv": ("sleeping on several objects at once", None),
     "otmpfile": ("files without a name until they are complete", None),
+    "wipe_on_fork": ("memory that tells a child process that it is one", "a kernel of 4.14 or newer"),
 }
 
 

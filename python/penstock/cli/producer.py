@@ -8,7 +8,7 @@ import penstock
 from penstock.cli._common import capacity_option, lesson_name_argument, open_or_create
 from penstock.cli._exits import Exit
 from penstock.cli._items import BadLine, parser_for
-from penstock.cli._stop import Stop, Stopped
+from penstock.cli._stop import Stop
 from penstock.cli._streams import STDERR, STDIN, LineReader, LongLine, is_terminal, say, write_stderr
 from penstock.cli._text import excerpt
 
@@ -63,13 +63,9 @@ class Producer:
         if not self._is_interactive:
             return reader.read()
         write_stderr("> ")
-        try:
-            lines = reader.read()
-        except Stopped:
-            write_stderr("\n")  # the shell's prompt belongs on a line of its own
-            raise
+        lines = reader.read()
         if not lines:
-            write_stderr("\n")
+            write_stderr("\n")  # what comes next belongs on a line of its own
         return lines
 
     def _number_of(self, line_number: int, line: bytes) -> int | None:

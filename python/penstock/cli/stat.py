@@ -50,7 +50,7 @@ def _facts(stop: Stop, name: str, *, trust: bool) -> dict[str, Any]:
 
 
 def _pair(key: str, value: Any) -> tuple[str, str]:
-    label = key.replace("_", " ")
+    label = key.removesuffix("_seconds").replace("_", " ")
     if key == "participants":
         return label, ", ".join(_participant(one) for one in value) or "nobody"
     if value is None:
@@ -61,7 +61,7 @@ def _pair(key: str, value: Any) -> tuple[str, str]:
         moment = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(value))
         return label, f"{moment} ({human_age(time.time() - value)} ago)"
     if key.endswith("_seconds"):
-        return label.removesuffix(" seconds"), human_age(value)
+        return label, human_age(value)
     if "bytes" in key:
         return label, human_bytes(value)
     return label, escape(str(value))
