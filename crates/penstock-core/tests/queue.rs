@@ -7,6 +7,7 @@ use penstock_core::layout::Kind;
 use penstock_core::queue::{Expectation, Plan};
 use penstock_core::segment::Trust;
 use penstock_core::{Error, Queue};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 #[test]
@@ -106,6 +107,25 @@ fn join_waits_for_what_was_put_and_not_for_more() {
     assert_eq!(patiently(|wait| queue.purge(wait)), Ok(2));
     patiently(|wait| queue.join(wait)).expect("all done");
     assert!(matches!(patiently(|wait| queue.task_done(1, wait)), Err(Error::OverRelease { .. })));
+}
+
+#[test]
+fn purge_ends_although_producers_keep_up() {
+    let place = Place::new("purge");
+    let queue = Queue::create(&place.at("q"), &plan(100, 4, 4)).expect("created");
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Relaxed) {
+                let _ = queue.try_put(&[&[0; 4]]);
+            }
+        });
+        for _ in 0..1000 {
+            let count = patiently(|wait| queue.purge(wait)).expect("purged");
+            assert!(count <= 100, "{count} items purged of a queue of a hundred");
+        }
+        is_over.store(true, Relaxed);
+    });
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! What the tests share: a directory of one's own, items that show when they are torn, and children that can be killed.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+#[cfg(feature = "crash-points")]
+pub mod scene;
+
 use penstock_core::deadline::Deadline;
 use penstock_core::queue::{Got, Plan, Wait};
 use penstock_core::segment::Lifetime;
