@@ -1,8 +1,10 @@
 //! The mutex under a name: one thread at a time, of all processes; recursive; told once when its owner died.
 //!
-//!     take     CAS lock: 0 -> me (from the dead: their word -> me) · depth = 1 · abandoned · holder = (me, thread)
-//!     again    depth + 1                                             (the thread that holds it)
-//!     release  depth - 1, and after the last: abandoned = 0 · depth = 0 · holder = 0 · swap lock: me -> 0 · signal
+//! ```text
+//! take     CAS lock: 0 -> me (from the dead: their word -> me) · depth = 1 · abandoned · holder = (me, thread)
+//! again    depth + 1                                             (the thread that holds it)
+//! release  depth - 1, and after the last: abandoned = 0 · depth = 0 · holder = 0 · swap lock: me -> 0 · signal
+//! ```
 //!
 //! Killed anywhere between the CAS and the swap, the next owner inherits the lock, is told so, and writes the other
 //! words anew; none of them is read before. So an heir that dies before it could act on the news leaves the same news

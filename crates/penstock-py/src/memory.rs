@@ -1,5 +1,5 @@
 //! Python's buffers: ours lent to Python, and Python's read by us. The one file of the binding with `unsafe` in it,
-//! because the buffer protocol is made of pointers.
+//! because the buffer protocol is made of pointers; beside it stands only `Mapping.__getbuffer__`, which calls `lend`.
 #![allow(unsafe_code)]
 
 use pyo3::buffer::PyBuffer;

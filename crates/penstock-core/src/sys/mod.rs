@@ -8,10 +8,12 @@
 //! | [`File`] | a segment's file: facts, commit, reopen, map |
 //! | [`Draft`] | a file that nobody can see until it is complete |
 //! | [`Map`] | its bytes, shared |
+//! | [`map_plain_file`] | a file of the user's own as memory, without anything of ours in it |
 //! | [`Pulse`] | a kernel-owned sign of life at a number; gone when the process is |
 //! | [`sleep`], [`wake`], [`sleep_any`] | wait on a word of shared memory |
 //! | [`epoch`] | who am I: changes in a forked child |
 //! | [`ForkLocked`] | this process's own state, safe across `fork` |
+//! | [`host`], [`features`], [`Directory`] | facts about the machine and its file systems |
 
 #[cfg(target_os = "linux")]
 mod linux;
