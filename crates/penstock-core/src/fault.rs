@@ -8,19 +8,27 @@
 pub fn point(_name: &'static str) {}
 
 #[cfg(feature = "crash-points")]
-pub use armed::{arm, count, point};
+pub use armed::{arm, arm_to_stop, count, point};
 
 #[cfg(feature = "crash-points")]
 mod armed {
-    use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
     static LEFT: AtomicI64 = AtomicI64::new(-1);
+    static STOPS: AtomicBool = AtomicBool::new(false);
     static SEEN: AtomicU64 = AtomicU64::new(0);
 
     /// Dies by SIGKILL at the `n`th point passed from now on, counted from 0; a negative `n` disarms.
     pub fn arm(n: i64) {
         SEEN.store(0, Ordering::SeqCst);
+        STOPS.store(false, Ordering::SeqCst);
         LEFT.store(n, Ordering::SeqCst);
+    }
+
+    /// The same, but stops there until somebody sends SIGCONT.
+    pub fn arm_to_stop(n: i64) {
+        arm(n);
+        STOPS.store(true, Ordering::SeqCst);
     }
 
     /// How many points were passed since the last `arm`.
@@ -33,7 +41,11 @@ mod armed {
     pub fn point(name: &'static str) {
         SEEN.fetch_add(1, Ordering::SeqCst);
         if LEFT.load(Ordering::SeqCst) >= 0 && LEFT.fetch_sub(1, Ordering::SeqCst) == 0 {
-            crate::sys::die();
+            if STOPS.load(Ordering::SeqCst) {
+                crate::sys::stop_self();
+            } else {
+                crate::sys::die();
+            }
         }
         pause_if_asked(name);
     }
