@@ -114,3 +114,85 @@ def get_leases_until_shut_down(name: str) -> list[Any]:
                     items.append(lease.value)
             except penstock.ShutDown:
                 return items
+
+
+def take_dead_letters(name: str) -> list[Any]:
+    """Take all dead letters."""
+    with penstock.Queue.open(name) as q:
+        return list(q.dead_letters)
+
+
+def hold_mutex(name: str) -> None:
+    """Hold a mutex until the parent says to let go."""
+    with penstock.Mutex.open(name):
+        testing.send("holding")
+        testing.receive()
+
+
+def count_up(name: str, times: int) -> None:
+    """Add one to a shared number so often, in a way that two at a time would spoil."""
+    mutex = penstock.Mutex.open(name)
+    with penstock.Mapping.open(f"{name}-count") as mapping, memoryview(mapping).cast("Q") as numbers:
+        for _ in range(times):
+            with mutex:
+                number = numbers[0]
+                penstock.Queue  # noqa: B018 - a moment's pause in the middle
+                numbers[0] = number + 1
+    mutex.close()
+
+
+def read_mapping(name: str, offset: int, size: int) -> bytes:
+    """Read shared bytes."""
+    with penstock.Mapping.open(name) as mapping, memoryview(mapping) as view:
+        return bytes(view[offset : offset + size])
+
+
+def write_mapping(name: str, offset: int, data: bytes) -> None:
+    """Write shared bytes."""
+    with penstock.Mapping.open(name) as mapping, memoryview(mapping) as view:
+        view[offset : offset + len(data)] = data
+
+
+def put_later(name: str, item: Any) -> None:
+    """Put an item when the parent says so."""
+    with penstock.Queue.open(name) as q:
+        testing.send("ready")
+        testing.receive()
+        q.put(item)
+
+
+def use_damaged(path: str, cases: list[bytes]) -> list[str]:
+    """Put damaged segments under a name, one after the other; open and use each, and say what came of it."""
+    return [_use_one(Path(path), data) for data in cases]
+
+
+def _use_one(path: Path, data: bytes) -> str:
+    path.write_bytes(data)
+    path.chmod(0o600)
+    try:
+        q = penstock.Queue.open(path.name)
+    except penstock.Corrupted:
+        return "Corrupted"
+    verbs: list[Callable[[], object]] = [
+        q.stats,
+        q.qsize,
+        lambda: q.put(b"new", timeout=0.01),
+        lambda: q.put(bytes(5000), timeout=0.01),
+        lambda: q.get(timeout=0.01),
+        lambda: q.lease(timeout=0.01).give_back(),
+        lambda: q.get_many(10, timeout=0.01),
+        lambda: q.put_many([b"a", b"b"], timeout=0.01),
+        lambda: q.wait_get(0),
+        lambda: q.join(0),
+    ]
+    outcome = "worked"
+    for verb in verbs:
+        try:
+            verb()
+        except penstock.Corrupted:
+            outcome = "Corrupted"
+        except (penstock.Empty, penstock.Full, penstock.ShutDown, penstock.Removed, TimeoutError):
+            continue
+    q.close()
+    path.unlink(missing_ok=True)
+    return outcome
