@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{BY_SIGKILL, Board, Child, Place, Raw, WELL, one_at_a_time, wait_for};
+use common::{Board, Child, Place, Raw, WELL, one_at_a_time, wait_for};
 use penstock_core::layout::KIND_AT;
 use penstock_core::segment::{Lifetime, Trust};
 use penstock_core::{Deadline, Error, Event, Location};

@@ -48,18 +48,9 @@ impl Handle {
     }
 
     /// Counts a call in for as long as the guard lives; raises `Closed` if the handle was closed.
-    /// With the interpreter's global lock no other thread can close the handle during a call that never lets go of
-    /// that lock, so such calls need not be counted.
-    #[inline]
-    #[cfg(not(Py_GIL_DISABLED))]
-    pub fn enter(&self, py: Python<'_>) -> PyResult<()> {
-        self.check_open(py)
-    }
-
-    #[cfg(Py_GIL_DISABLED)]
+    #[inline(always)]
     pub fn enter(&self, py: Python<'_>) -> PyResult<Entered<'_>> {
-        self.usage.enter();
-        let entered = Entered(self);
+        let entered = Entered::new(self);
         self.check_open(py).map(|()| entered)
     }
 
@@ -183,11 +174,9 @@ impl Handle {
         settle: Settle,
         object: PyResult<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        if let Err(error) = &object {
-            if error.is_instance_of::<pyo3::exceptions::PyMemoryError>(py) {
-                self.core.give_back_or_abandon(loan);
-                return object;
-            }
+        if object.as_ref().is_err_and(|error| error.is_instance_of::<pyo3::exceptions::PyMemoryError>(py)) {
+            self.core.give_back_or_abandon(loan);
+            return object;
         }
         let tried = match settle {
             Settle::Release => self.core.try_release(loan),
@@ -260,13 +249,29 @@ struct Mapped(#[allow(dead_code, reason = "held, not read")] Arc<penstock_core::
 
 impl crate::memory::Keeper for Mapped {}
 
-#[cfg(Py_GIL_DISABLED)]
-pub struct Entered<'a>(&'a Handle);
+/// A call that never lets go of the interpreter's lock.
+///
+/// With that lock no other thread can close the handle meanwhile, so there is nothing to count. Where there is no such
+/// lock, the call is counted, and the last one out gives the handle up.
+#[must_use]
+pub struct Entered<'a> {
+    #[cfg_attr(not(Py_GIL_DISABLED), allow(dead_code, reason = "only counted where there is no global lock"))]
+    handle: &'a Handle,
+}
+
+impl<'a> Entered<'a> {
+    #[inline(always)]
+    fn new(handle: &'a Handle) -> Entered<'a> {
+        #[cfg(Py_GIL_DISABLED)]
+        handle.usage.enter();
+        Entered { handle }
+    }
+}
 
 #[cfg(Py_GIL_DISABLED)]
 impl Drop for Entered<'_> {
     fn drop(&mut self) {
-        self.0.leave();
+        self.handle.leave();
     }
 }
 
