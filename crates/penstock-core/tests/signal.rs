@@ -2,6 +2,8 @@
 
 mod common;
 
+#[cfg(feature = "crash-points")]
+use common::BY_SIGKILL;
 use common::{Board, Child, Place, Raw, WELL, one_at_a_time, wait_for};
 use penstock_core::layout::KIND_AT;
 use penstock_core::segment::{Lifetime, Trust};
