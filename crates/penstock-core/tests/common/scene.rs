@@ -7,7 +7,7 @@
 use super::{BY_SIGKILL, Board, Child, Place, Raw, at_once, die, get, get_dead, id_of, item, put, tell, within};
 use penstock_core::layout::{
     BODY_AT, CONTROL_AT, Control, GetLine, KIND_AT, Owner, PutLine, QueueControl, SHUT_AT_ONCE, SHUT_DOWN, SLOT_HEAD,
-    SlotHead,
+    SlotHead, State, state_of,
 };
 use penstock_core::queue::{Depth, Expectation, Plan, Reservation};
 use penstock_core::rings::Ring;
@@ -241,6 +241,14 @@ impl Op {
     }
 }
 
+/// Slots by state, and how often their items were handed out.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Counts {
+    pub free: u32,
+    pub ready: u32,
+    pub delivered: u32,
+}
+
 /// A queue, what is in it, and what the victims wrote down.
 pub struct Scene {
     location: Location,
@@ -377,6 +385,27 @@ impl Scene {
 
     fn ends(&self) -> usize {
         self.log.events().iter().filter(|event| **event == Event::End).count()
+    }
+
+    /// How many slots are in which state, read from the file: by nobody's leave, and without a lock.
+    pub fn counts(&self) -> Counts {
+        let slots_at = self.slots_at();
+        let mut counts = Counts::default();
+        for number in 0..usize::try_from(self.slots).expect("few") {
+            let head = slots_at + number * self.stride;
+            match state_of(self.raw.u64(head + offset_of!(SlotHead, state))) {
+                Some(State::Free) => counts.free += 1,
+                Some(State::Ready) => counts.ready += 1,
+                _ => {}
+            }
+            counts.delivered += self.raw.u32(head + offset_of!(SlotHead, deliveries));
+        }
+        counts
+    }
+
+    /// Whether anybody, living or dead, holds a lock.
+    pub fn is_locked(&self) -> bool {
+        self.raw.u32(PUT_LOCK) != 0 || self.raw.u32(GET_LOCK) != 0
     }
 
     /// What the shared memory looks like, without clocks and pids.
