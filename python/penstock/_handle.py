@@ -71,8 +71,8 @@ def attached(handle: Handle) -> Handle:
 @atexit.register
 def _close_at_exit() -> None:
     """Close what is to go with this process, and let threads that wait in it notice."""
-    handles = [handle for handle in _while_open.values() if not handle.closed]
-    paths = [handle.path for handle in handles]
+    handles = list(_while_open.values())
+    paths = [handle.path for handle in handles]  # also of those closed by now, which a thread may not have noticed
     for handle in handles:
         with contextlib.suppress(BufferError):  # bytes of a mapping are still looked at; this process ends all the same
             handle.close()
