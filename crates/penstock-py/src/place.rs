@@ -1,10 +1,11 @@
 //! Where an object lives: directory and name, or a file of the user's own.
 
 use penstock_core::segment::{Lifetime, Trust};
-use penstock_core::{Error, Location, name, sys};
+use penstock_core::{Error, Location, listing, name, sys};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// What is to happen if the object exists or does not.
@@ -78,12 +79,23 @@ pub fn locate(given: &str, name: &str, path: Option<&str>) -> Result<Location, E
     let directory = directory(given);
     sys::check_directory(&directory)?;
     if name.is_empty() {
+        sweep_once(&directory);
         return Ok(Location::hidden(&directory, &made_up_name()));
     }
     if is_made_up(name) {
         return Ok(Location::hidden(&directory, name));
     }
     Location::named(&directory, name)
+}
+
+/// Private objects go with their last user; where all were killed nobody was left to see to it. Whoever makes the next
+/// one does, once in its life: nobody would ever look for a name that was made up.
+fn sweep_once(directory: &Path) {
+    static SWEPT: Once = Once::new();
+    SWEPT.call_once(|| {
+        // What cannot be swept now is no reason to refuse a new object; `penstock rm --stale` says what is wrong.
+        let _ = listing::remove_stale(directory);
+    });
 }
 
 const MADE_UP: &str = ".private-";
