@@ -12,7 +12,8 @@ use std::path::PathBuf;
 /// An object is called by its name where names are, by its path elsewhere.
 fn location_of(path: PathBuf) -> Result<Location, Error> {
     let location = Location::file(&path)?;
-    let is_named = location.path.parent() == Some(&sys::default_directory());
+    let names = std::path::absolute(sys::default_directory()).unwrap_or_default();
+    let is_named = location.path.parent() == Some(&names);
     match (is_named, location.path.file_name()) {
         (true, Some(name)) => Ok(Location { name: name.to_string_lossy().into_owned(), ..location }),
         _ => Ok(location),
