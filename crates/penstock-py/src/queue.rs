@@ -794,6 +794,18 @@ impl Queue {
         self.handle.wait(py, Deadline::Never, |core, wait| core.task_done(1, wait))
     }
 
+    /// How many items were put and are not reported as done yet; the answer may be old when it arrives.
+    ///
+    /// As `queue.Queue.unfinished_tasks`: what `join` waits for to become 0.
+    ///
+    /// Raises:
+    ///     Closed: This handle was closed.
+    #[getter]
+    fn unfinished_tasks(&self, py: Python<'_>) -> PyResult<u64> {
+        self.handle.check_open(py)?;
+        Ok(self.handle.core.unsettled())
+    }
+
     /// Wait until every item that was put has been got and its `task_done` called.
     ///
     /// As `queue.Queue.join`, with a timeout.
