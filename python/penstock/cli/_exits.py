@@ -6,7 +6,6 @@ docs/cli.md has this table for people; a test compares the two.
 from __future__ import annotations
 
 import enum
-import os
 import signal
 
 import penstock
@@ -69,6 +68,6 @@ def message_of(error: BaseException) -> str | None:
     """Return the one line that tells a person of an error; None if it speaks for itself (Ctrl-C, a closed pipe)."""
     if isinstance(error, Stopped) or code_of(error) in _SILENT:
         return None
-    if isinstance(error, OSError) and not isinstance(error, penstock.PenstockError) and error.errno is not None:
-        return f"{error.filename}: {os.strerror(error.errno)}" if error.filename else os.strerror(error.errno)
+    if isinstance(error, OSError) and error.strerror is not None:  # str() would put "[Errno 28]" before it
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return str(error) or type(error).__name__

@@ -13,7 +13,7 @@ import click
 import penstock
 from penstock.cli import _directory
 from penstock.cli._common import json_option
-from penstock.cli._exits import Exit
+from penstock.cli._exits import Exit, message_of
 from penstock.cli._stop import Stop
 from penstock.cli._streams import Output
 from penstock.cli._text import escape, human_bytes, human_count, table
@@ -21,6 +21,8 @@ from penstock.cli._text import escape, human_bytes, human_count, table
 # Docker gives a container 64 MB of /dev/shm unless told otherwise.
 _SMALL_BYTES = 64 << 20
 _LITTLE_ROOM_BYTES = 16 << 20
+
+_MOST_BROKEN_TOLD = 10
 
 OK, NOTE, PROBLEM = "ok", "note", "problem"
 
@@ -44,21 +46,23 @@ def command(as_json: bool) -> int:
     stop = Stop()
     with stop.allowed():
         facts = _directory.doctor()
-        kernel = _kernel(facts)
-        is_usable = all(finding.level != PROBLEM for finding in kernel)
-        findings = [
-            *([_trial()] if is_usable else []),
-            _room(facts),
-            *_objects(_directory.listing()),
-            _processors(facts),
-            *kernel,
-        ]
+        findings = [_room(facts), _processors(facts), *_kernel(facts)]
+        # One after the other, each only where it can succeed and tell something new.
+        if is_well(findings[2:]):
+            findings.insert(0, _trial())
+            if is_well(findings[:1]):
+                findings += _objects(_directory.listing())
     if as_json:
         text = json.dumps({"facts": facts, "findings": [finding._asdict() for finding in findings]}, indent=2)
     else:
         text = report(findings)
     Output(stop).write(text.encode("utf-8", "backslashreplace") + b"\n")
-    return Exit.FAILED if any(finding.level == PROBLEM for finding in findings) else Exit.DONE
+    return Exit.DONE if is_well(findings) else Exit.FAILED
+
+
+def is_well(findings: list[Finding]) -> bool:
+    """Return whether none of the findings is a problem."""
+    return all(finding.level != PROBLEM for finding in findings)
 
 
 def report(findings: list[Finding]) -> str:
@@ -83,16 +87,20 @@ def _trial() -> Finding:
             queue.get(timeout=5.0)
             queue.unlink()
     except penstock.Untrusted as error:
-        remedy = f"chmod 700 {directory} if it is yours, or set PENSTOCK_DIR to a directory of your own"
-        return Finding(PROBLEM, "directory", escape(str(error)), escape(remedy))
+        remedy = f"chmod 700 {shlex.quote(directory)} if it is yours; else set PENSTOCK_DIR to a directory of your own"
+        return Finding(PROBLEM, "directory", _state(error), escape(remedy))
     except penstock.Unsupported as error:
-        return Finding(PROBLEM, "directory", escape(str(error)), "set PENSTOCK_DIR to a directory on a tmpfs")
+        return Finding(PROBLEM, "directory", _state(error), "set PENSTOCK_DIR to a directory on a tmpfs")
     except penstock.NoSpace as error:
-        return Finding(PROBLEM, "directory", escape(str(error)), "make room; see below")
+        return Finding(PROBLEM, "directory", _state(error), "make room; see below")
     except (penstock.PenstockError, OSError) as error:
         remedy = "set PENSTOCK_DIR to a directory that you can write"
-        return Finding(PROBLEM, "directory", escape(str(error)), remedy)
+        return Finding(PROBLEM, "directory", _state(error), remedy)
     return Finding(OK, "directory", f"{escape(directory)}: a queue was made, used and removed")
+
+
+def _state(error: BaseException) -> str:
+    return escape(message_of(error) or "")
 
 
 def _room(facts: dict[str, Any]) -> Finding:
@@ -110,11 +118,14 @@ def _room(facts: dict[str, Any]) -> Finding:
 
 
 def _objects(entries: list[dict[str, Any]]) -> list[Finding]:
+    broken = [entry for entry in entries if entry.get("problem")]
     findings = []
-    for entry in entries:
-        if entry.get("problem"):
-            remedy = f"penstock rm {shlex.quote(entry['name'])}; if it is not penstock's, by hand"
-            findings.append(Finding(PROBLEM, "objects", escape(entry["problem"]), escape(remedy)))
+    for entry in broken[:_MOST_BROKEN_TOLD]:
+        remedy = f"penstock rm {shlex.quote(entry['name'])}; if it is not penstock's, by hand"
+        findings.append(Finding(PROBLEM, "objects", escape(entry["problem"]), escape(remedy)))
+    if len(broken) > len(findings):
+        state = f"{len(broken) - len(findings)} more like these"
+        findings.append(Finding(PROBLEM, "objects", state, '"penstock ls" shows all'))
     leftovers = sum(bool(entry.get("leftover")) for entry in entries)
     state = human_count(len(entries), "object")
     if leftovers:

@@ -89,7 +89,7 @@ class Writer:
             while lines := reader.read():
                 self._put_lines(line_number + 1, lines)
                 line_number += len(lines)
-        except (Stopped, penstock.Full, penstock.ShutDown):
+        except (Stopped, penstock.Full, penstock.ShutDown, OSError):
             say(f"{human_count(self._put_items, 'item')} put")
             raise
         return Exit.FAILED if self._bad_lines else Exit.DONE
