@@ -119,6 +119,7 @@ fn sleep_until(
     look: &mut dyn FnMut() -> Result<()>,
 ) -> Result<()> {
     let patience = Patience::new();
+    let mut slept = None;
     loop {
         let armed = arm(word);
         if is_ready() {
@@ -127,16 +128,15 @@ fn sleep_until(
         if deadline.has_passed() {
             return Err(Error::Busy);
         }
-        fault::point("wait: before sleep");
-        let slept = sys::sleep(word, armed, patience.bound(deadline));
-        fault::point("wait: awake");
-        if is_ready() {
-            return Ok(());
+        if slept.is_some() {
+            tick()?; // once armed, so that what it looks at cannot change unnoticed before the sleep
         }
-        tick()?;
-        if slept == sys::Slept::TimedOut {
+        if slept == Some(sys::Slept::TimedOut) {
             look()?;
         }
+        fault::point("wait: before sleep");
+        slept = Some(sys::sleep(word, armed, patience.bound(deadline)));
+        fault::point("wait: awake");
     }
 }
 

@@ -15,7 +15,7 @@ use crate::atomic::Ordering::{Acquire, Relaxed, Release};
 use crate::error::{Error, Result};
 use crate::event;
 use crate::fault;
-use crate::layout::{SHUT_AT_ONCE, SHUT_DOWN, SlotHead, State, carries_seq};
+use crate::layout::{SHUT_AT_ONCE, SlotHead, State, carries_seq};
 use crate::rings::between;
 use crate::slots::{INLINE_MAX, look};
 
@@ -46,7 +46,8 @@ impl Queue {
     /// less in a queue whose items are all smaller.
     ///
     /// # Errors
-    /// `Empty`, `Busy`, `ShutDown`, `Corrupted`. Nothing changed.
+    /// `Empty`, also of a queue that was shut down: only `get` looks for what the dead had taken. `Busy`, `ShutDown` if at
+    /// once, `Corrupted`. Nothing changed.
     #[inline]
     pub fn try_get(&self, out: &mut [u8]) -> Result<Got> {
         let held = self.try_lock_get()?;
@@ -74,6 +75,13 @@ impl Queue {
         loop {
             let held = self.lock_get(wait).map_err(busy_as(Error::Empty))?;
             match act(held) {
+                Err(Error::Empty) if self.is_shut_down() => {
+                    // Nothing more will be put, but what the dead had taken comes back.
+                    self.look_for_the_dead()?;
+                    if !self.has_items() {
+                        return Err(Error::ShutDown);
+                    }
+                }
                 Err(Error::Empty) => {}
                 done => return done,
             }
@@ -138,9 +146,8 @@ impl Queue {
     pub(super) fn next_ready<'q>(&'q self, held: Held<'q>) -> Result<Option<(Held<'q>, Next<'q>)>> {
         loop {
             let Some(next) = self.head_of_ready()? else {
-                let is_shut = self.status() & SHUT_DOWN != 0;
                 held.finish();
-                return if is_shut { Err(Error::ShutDown) } else { Ok(None) };
+                return Ok(None);
             };
             if !self.is_worn_out(next.slot.deliveries.load(Relaxed)) {
                 return Ok(Some((held, next)));

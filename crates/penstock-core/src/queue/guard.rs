@@ -141,19 +141,4 @@ impl Queue {
         put.finish();
         Ok(())
     }
-
-    /// Both locks, with everything set right: for changes that concern both sides, and for tests.
-    pub(super) fn lock_both(&self, wait: &mut Wait<'_>) -> Result<(Held<'_>, Held<'_>)> {
-        let put = self.lock_put(wait)?;
-        match self.lock_get_for_repair(wait) {
-            Ok(get) => {
-                self.set_right(&put, &get)?;
-                Ok((put, get))
-            }
-            Err(error) => {
-                put.finish();
-                Err(error)
-            }
-        }
-    }
 }

@@ -11,9 +11,12 @@ use crate::atomic::Ordering::{Acquire, Relaxed, Release};
 use crate::deadline::Deadline;
 use crate::error::Result;
 use crate::fault;
-use crate::layout::{Owner, SHUT_AT_ONCE, SlotHead, State, carries_seq, checksum};
+use crate::layout::{Owner, SHUT_AT_ONCE, SlotHead, State, carries_seq, checksum, state_of, state_word};
+use crate::lock;
 use crate::participant::Table;
 use crate::slots::{look, shift};
+use crate::sys::{self, Pulse};
+use std::time::Duration;
 
 /// What repair knows of one item.
 type Place = (u64, u32);
@@ -27,24 +30,16 @@ struct Inventory {
     next_seq: u64,
 }
 
-/// Whether items are to be believed as they are, or to be checked because a restart may have torn them.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Belief {
-    AsTheyAre,
-    Checked,
-}
+/// How long to leave a recovery to the process that is at it before looking again.
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
 impl Queue {
-    pub(super) fn set_right(&self, put: &Held<'_>, get: &Held<'_>) -> Result<()> {
-        self.set_right_with(put, get, Belief::AsTheyAre)
-    }
-
-    fn set_right_with(&self, _put: &Held<'_>, _get: &Held<'_>, belief: Belief) -> Result<()> {
+    pub(super) fn set_right(&self, _put: &Held<'_>, _get: &Held<'_>) -> Result<()> {
         let table = self.segment().table()?;
         let unclean = table.control.unclean.load(Acquire);
         let dead = table.dead();
         fault::point("repair: begun");
-        let inventory = self.take_inventory(&table, belief)?;
+        let inventory = self.take_inventory(&table)?;
         self.finish_settlement()?;
         self.write_rings(&inventory);
         fault::point("repair: rings written");
@@ -59,12 +54,12 @@ impl Queue {
         Ok(())
     }
 
-    fn take_inventory(&self, table: &Table<'_>, belief: Belief) -> Result<Inventory> {
+    fn take_inventory(&self, table: &Table<'_>) -> Result<Inventory> {
         let mut inventory = Inventory { next_seq: self.control().put.seq.load(Relaxed).max(1), ..Inventory::default() };
         let mut verdicts = Verdicts::new(table);
         for number in 0..u32::try_from(self.plan.slots).unwrap_or(u32::MAX) {
             let Some(slot) = self.slots().head(number) else { break };
-            self.take_stock_of(number, slot, &mut verdicts, belief, &mut inventory)?;
+            self.take_stock_of(number, slot, &mut verdicts, &mut inventory)?;
         }
         inventory.ready.sort_unstable_by_key(|(seq, _)| *seq);
         inventory.dead.sort_unstable_by_key(|(seq, _)| *seq);
@@ -76,7 +71,6 @@ impl Queue {
         number: u32,
         slot: &SlotHead,
         verdicts: &mut Verdicts<'_>,
-        belief: Belief,
         inventory: &mut Inventory,
     ) -> Result<()> {
         let impossible = |what: &str| self.segment().poison(format!("repair found slot {number} {what}"));
@@ -84,11 +78,6 @@ impl Queue {
         let seq = slot.seq.load(Relaxed);
         let back_to = match state {
             State::Writing(owner) if verdicts.is_dead(owner) => Some(State::Free),
-            State::Ready | State::Leased(_) | State::Expired
-                if belief == Belief::Checked && !self.is_item_whole(number, slot) =>
-            {
-                Some(State::Free)
-            }
             State::Leased(owner) if verdicts.is_dead(owner) && self.is_worn_out(slot.deliveries.load(Relaxed)) => {
                 Some(State::Expired)
             }
@@ -165,21 +154,51 @@ impl Queue {
         control.ready.tail.store(ready_tail, Release);
     }
 
-    /// After a restart of the machine nothing says in which order the file's pages came to disk: items are checked.
+    /// After a restart of the machine nothing says in which order the file's pages came to disk, or whether one of them
+    /// did: whoever a word names is of an earlier start, even if he has our own number, and every item is checked.
+    ///
+    /// Nobody uses the queue before this is done; one process does it, and the others wait for it.
     ///
     /// # Errors
-    /// As [`Queue::lock_put`].
+    /// `Removed`, `Os`, `Corrupted`.
     pub(super) fn recover_after_restart(&self) -> Result<()> {
-        let mut tick = || Ok(());
-        let mut wait = Wait::until(Deadline::Never, &mut tick);
-        let (put, get) = self.lock_both(&mut wait)?;
-        if self.segment().is_from_another_boot() {
-            self.set_right_with(&put, &get, Belief::Checked)?;
-            self.segment().note_boot();
+        let segment = self.segment();
+        while segment.is_from_another_boot() {
+            let Some(_alone) = Pulse::take(segment.file(), segment.name(), sys::BUILDER)? else {
+                std::thread::sleep(LOOK_AGAIN);
+                continue;
+            };
+            if segment.is_from_another_boot() {
+                self.set_right_after_restart()?;
+                segment.note_boot();
+            }
         }
-        get.finish();
-        put.finish();
         Ok(())
+    }
+
+    fn set_right_after_restart(&self) -> Result<()> {
+        let control = self.control();
+        for word in [&control.put.lock, &control.get.lock] {
+            lock::give_up(word);
+        }
+        for number in 0..u32::try_from(self.plan.slots).unwrap_or(u32::MAX) {
+            let Some(slot) = self.slots().head(number) else { break };
+            self.check_after_restart(number, slot);
+        }
+        let mut tick = || Ok(());
+        self.repair(&mut Wait::until(Deadline::Never, &mut tick))
+    }
+
+    /// What can be, stays; an item that is not whole was never put as far as the disk knows.
+    fn check_after_restart(&self, number: u32, slot: &SlotHead) {
+        let (word, seq) = (slot.state.load(Acquire), slot.seq.load(Relaxed));
+        let is_whole = carries_seq(word, seq) && self.is_item_whole(number, slot);
+        let to = match state_of(word) {
+            Some(State::Expired) if is_whole => State::Expired,
+            Some(State::Ready | State::Leased(_)) if is_whole => State::Ready,
+            _ => State::Free,
+        };
+        slot.state.store(state_word(to, seq), Release);
     }
 
     fn is_item_whole(&self, number: u32, slot: &SlotHead) -> bool {

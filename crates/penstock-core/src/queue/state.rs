@@ -174,7 +174,11 @@ impl Queue {
     /// # Errors
     /// `Busy` once the deadline has passed; `Removed` if the name is gone; what `tick` returns.
     pub fn wait_for_item(&self, deadline: Deadline, tick: Tick<'_>) -> Result<()> {
-        self.wait_for(&self.control().ready.event, deadline, tick, || self.is_gettable())
+        let event = &self.control().ready.event;
+        self.wait_for(event, deadline, tick, || self.is_gettable())?;
+        // The wake-up may have been meant for somebody who would take something.
+        event::signal(event, 1);
+        Ok(())
     }
 
     /// Waits until a put would not have to. Takes nothing.
@@ -182,7 +186,10 @@ impl Queue {
     /// # Errors
     /// As [`Queue::wait_for_item`].
     pub fn wait_for_room(&self, deadline: Deadline, tick: Tick<'_>) -> Result<()> {
-        self.wait_for(&self.control().free.event, deadline, tick, || self.is_puttable())
+        let event = &self.control().free.event;
+        self.wait_for(event, deadline, tick, || self.is_puttable())?;
+        event::signal(event, 1);
+        Ok(())
     }
 
     pub(super) fn wait_for(
@@ -212,7 +219,7 @@ impl Queue {
     }
 
     /// Repairs if somebody died and left something.
-    fn look_for_the_dead(&self) -> Result<()> {
+    pub(super) fn look_for_the_dead(&self) -> Result<()> {
         let is_suspect = self.depth().held > 0 || self.segment().control().unclean.load(Acquire) != 0;
         if is_suspect || self.is_a_lock_orphaned()? { self.repair_after_deaths() } else { Ok(()) }
     }
