@@ -306,7 +306,7 @@ fn the_second_sleeper_goes_on_when_the_first_is_woken_and_killed() {
         });
         let mut second = sleeper(&board, || sleep_for_item(scene.queue()));
         bring_item(&scene);
-        if !victim.wait(Duration::from_millis(5)).is_some() {
+        if victim.wait(Duration::from_millis(5)).is_none() {
             // It sleeps still: the second was woken, or its next heartbeat comes first.
             wait_for("one of them", A_SECOND, || {
                 board[GONE_ON].load(SeqCst) == 1 || victim.wait(Duration::ZERO).is_some()
