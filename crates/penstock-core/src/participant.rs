@@ -78,12 +78,20 @@ impl Table<'_> {
         Owner::new(index, generation)
     }
 
-    /// Leaves in good order: nothing is held, so there is nothing to reap. The sign of life is dropped afterwards.
-    pub fn leave(&self, me: Owner) {
+    /// Leaves in good order. The sign of life is dropped afterwards. If something may still be in this process's hands, others
+    /// are told that there may be work: the table shows nobody dead.
+    pub fn leave(&self, me: Owner, may_hold_something: bool) {
         let entry = &self.entries[me.index() as usize];
+        let tell = || {
+            if may_hold_something {
+                self.control.unclean.fetch_add(1, AcqRel);
+            }
+        };
+        tell(); // should we be killed after the next store
         fault::point("detach: before");
         entry.word.store(me.generation(), Release);
         fault::point("detach: left");
+        tell(); // should a repair have come too early to see that store
     }
 
     /// Whether `owner` is dead. Death is final; "alive" may be stale on return.
@@ -133,7 +141,12 @@ impl Table<'_> {
         if self.entries[owner.index() as usize].by_descriptor.load(Relaxed) == 1 {
             return Some(act());
         }
-        REAPING.with(|()| Pulse::while_dead(self.file, self.name, owner.index(), 1, act))
+        REAPING.with(|()| {
+            Pulse::while_dead(self.file, self.name, owner.index(), 1, || {
+                fault::point("reap: nobody else can");
+                act()
+            })
+        })
     }
 
     /// Everybody who registered and died since the last repair.

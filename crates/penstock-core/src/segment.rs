@@ -85,6 +85,8 @@ pub struct Segment {
     /// Epoch of the process (high half) and the owner word (low half) of its registration; 0 = none.
     me: AtomicU64,
     membership: ForkLocked<Membership>,
+    /// Not 0 if what this process leaves behind may need a repair.
+    may_hold_something: AtomicU32,
 }
 
 #[derive(Debug)]
@@ -342,6 +344,7 @@ impl Segment {
             map,
             me: AtomicU64::new(0),
             membership: ForkLocked::new(Membership { handles: 0, epoch: 0, pulse: None }),
+            may_hold_something: AtomicU32::new(0),
         }
     }
 
@@ -456,7 +459,6 @@ impl Segment {
             }
             if m.epoch != 0 && m.epoch != epoch {
                 m.pulse = None; // the parent's: forgotten, not dropped
-                sys::reset_after_fork(&self.file, &self.name)?;
             }
             m.epoch = epoch;
             let (owner, pulse) = self.table_seen_by(None).register()?;
@@ -475,7 +477,7 @@ impl Segment {
         let me = self.me.swap(0, AcqRel);
         #[allow(clippy::cast_possible_truncation, reason = "the low half of the word")]
         if let Some(owner) = Owner::from_word(me as u32) {
-            self.table_seen_by(Some(owner)).leave(owner);
+            self.table_seen_by(Some(owner)).leave(owner, self.may_hold_something.load(Relaxed) != 0);
         }
         if let Some(pulse) = m.pulse.take() {
             drop(ManuallyDrop::into_inner(pulse));
@@ -484,6 +486,11 @@ impl Segment {
         if self.header.lifetime == Lifetime::WhileOpen {
             remove_if_unused(&self.file, &self.name, &self.location, &self.facts);
         }
+    }
+
+    /// Says whether this process may hold something when it leaves: a lease or reservation that nobody will settle.
+    pub fn note_hold(&self, may_hold_something: bool) {
+        self.may_hold_something.store(u32::from(may_hold_something), Relaxed);
     }
 
     /// `Removed` if the name is gone: newcomers would meet in another segment than this one.
@@ -505,6 +512,7 @@ impl Segment {
         if !sys::unlink_if_same(&self.location.path, &self.facts)? {
             return Err(Error::NotFound { name: self.name.clone() });
         }
+        fault::point("unlink: name removed");
         self.control().status.fetch_or(UNLINKED, AcqRel);
         Ok(())
     }

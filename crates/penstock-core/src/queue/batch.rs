@@ -74,7 +74,7 @@ impl Queue {
     /// # Errors
     /// `Empty`, `Busy`, `ShutDown`, `Corrupted`. Nothing changed then.
     pub fn try_get_batch(&self, most: usize, out: &mut Vec<u8>, lens: &mut Vec<usize>) -> Result<usize> {
-        let held = self.try_lock_get()?;
+        let held = self.try_lock_get_for_items()?;
         self.get_run(held, most, out, lens)
     }
 

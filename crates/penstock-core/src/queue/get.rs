@@ -50,7 +50,7 @@ impl Queue {
     /// once, `Corrupted`. Nothing changed.
     #[inline]
     pub fn try_get(&self, out: &mut [u8]) -> Result<Got> {
-        let held = self.try_lock_get()?;
+        let held = self.try_lock_get_for_items()?;
         let got = self.take_one(held, out)?;
         if matches!(got, Got::Copied(_)) {
             event::signal(&self.control().free.event, 1);
@@ -72,6 +72,7 @@ impl Queue {
 
     /// Runs `act` under the get lock, again and again until it does not answer `Empty` or the wait is over.
     pub(super) fn when_item<R>(&self, wait: &mut Wait<'_>, mut act: impl FnMut(Held<'_>) -> Result<R>) -> Result<R> {
+        self.look_in_passing()?;
         loop {
             let held = self.lock_get(wait).map_err(busy_as(Error::Empty))?;
             match act(held) {

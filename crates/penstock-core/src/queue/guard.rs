@@ -64,6 +64,15 @@ impl Queue {
         self.try_lock(&self.control().get.lock)
     }
 
+    /// The same, for who takes items; `Busy` also if somebody died, so that the caller comes back when it may wait, and repairs.
+    ///
+    /// # Errors
+    /// `Busy`, `Corrupted`.
+    #[inline]
+    pub(super) fn try_lock_get_for_items(&self) -> Result<Held<'_>> {
+        if self.has_to_look() { Err(Error::Busy) } else { self.try_lock_get() }
+    }
+
     #[inline(always)]
     fn try_lock<'q>(&'q self, word: &'q AtomicU32) -> Result<Held<'q>> {
         let me = self.segment().me()?;

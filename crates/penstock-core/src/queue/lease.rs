@@ -60,7 +60,7 @@ impl Queue {
     /// # Errors
     /// `Empty`, `Busy`, `ShutDown`, `Corrupted`. Nothing changed.
     pub fn try_lease(&self) -> Result<Lease> {
-        let held = self.try_lock_get()?;
+        let held = self.try_lock_get_for_items()?;
         self.lease_one(held)
     }
 

@@ -47,6 +47,14 @@ pub struct Queue {
     spin: Spin,
     glance_item: Glance,
     glance_room: Glance,
+    /// How many items this handle has taken or tried to take.
+    taken: AtomicU32,
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        self.close();
+    }
 }
 
 impl Queue {
@@ -83,6 +91,10 @@ impl Queue {
 
     /// Gives this handle up. The caller sees to it that no call on it is under way and none follows.
     pub fn close(&self) {
+        if self.attachment.is_open() {
+            // Whose they are is not counted; a repair without need is cheap and rare.
+            self.segment().note_hold(self.depth().held > 0);
+        }
         self.attachment.close();
     }
 

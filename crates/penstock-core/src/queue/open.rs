@@ -120,6 +120,7 @@ impl Queue {
             spin: Spin::new(),
             glance_item: Glance::default(),
             glance_room: Glance::default(),
+            taken: AtomicU32::new(0),
         }
     }
 }

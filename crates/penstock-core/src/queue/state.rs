@@ -5,7 +5,7 @@ use crate::atomic::AtomicU32;
 use crate::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
-use crate::event::{self, HEARTBEAT, Tick};
+use crate::event::{self, HEARTBEAT, SLOW_HEARTBEAT, Tick};
 use crate::layout::{POISONED, SHUT_AT_ONCE, SHUT_DOWN};
 use crate::lock;
 use crate::rings::between;
@@ -14,6 +14,9 @@ use std::time::Duration;
 
 /// How long a call that is not to wait for items or room will still wait for a lock: its holder may just have lost its processor.
 pub const PUT_GRACE: Duration = Duration::from_millis(100);
+
+/// Who takes items without ever waiting looks for the dead once in so many.
+const LOOK_EVERY: u32 = 8;
 
 /// How long a call waits: for the lock, and for what it wants.
 pub struct Wait<'a> {
@@ -241,6 +244,37 @@ impl Queue {
             return self.repair_after_deaths();
         }
         Ok(())
+    }
+
+    /// A queue that is never empty lets no consumer wait, so nobody would look for the dead, and what they had on loan would not
+    /// come back: every so many items whoever takes one looks. True if somebody died; the next `look_in_passing` repairs.
+    #[inline]
+    pub(super) fn has_to_look(&self) -> bool {
+        let taken = self.taken.load(Relaxed).wrapping_add(1);
+        self.taken.store(taken, Relaxed);
+        taken.is_multiple_of(LOOK_EVERY) && self.has_somebody_died()
+    }
+
+    #[cold]
+    fn has_somebody_died(&self) -> bool {
+        if !self.is_look_due() {
+            return false;
+        }
+        let has_died = self.depth().held > 0 && self.segment().table().is_ok_and(|table| table.has_dead());
+        if !has_died {
+            self.segment().control().looked_ms.store(sys::now_ms(), Relaxed);
+        }
+        has_died
+    }
+
+    fn is_look_due(&self) -> bool {
+        let looked = self.segment().control().looked_ms.load(Relaxed);
+        sys::now_ms().wrapping_sub(looked) >= u64::try_from(SLOW_HEARTBEAT.as_millis()).unwrap_or(0)
+    }
+
+    /// Looks for the dead unless somebody did so lately.
+    pub(super) fn look_in_passing(&self) -> Result<()> {
+        if self.is_look_due() { self.look_for_the_dead_now_and_then() } else { Ok(()) }
     }
 
     fn repair_after_deaths(&self) -> Result<()> {

@@ -569,23 +569,6 @@ impl File {
             ),
         })
     }
-
-    /// Takes a descriptor of its own in a forked child: the inherited one shares its locks with the parent's.
-    fn refresh(&self, name: &str) -> Result<()> {
-        let inherited = self.checked(name)?;
-        let own = self.reopen(name)?;
-        self.fd.store(own, Ordering::Release);
-        close_raw(inherited);
-        Ok(())
-    }
-}
-
-/// Gives a forked child a descriptor of its own (see `File::refresh`).
-///
-/// # Errors
-/// `Removed` if the file cannot be reached any more.
-pub fn reset_after_fork(file: &File, name: &str) -> Result<()> {
-    file.refresh(name)
 }
 
 impl Drop for File {
@@ -857,10 +840,6 @@ fn try_lock(fd: i32, first: u32, count: u32) -> bool {
     byte_lock(fd, libc::F_OFD_SETLK, libc::F_WRLCK, first, count).is_some()
 }
 
-fn unlock(fd: i32, first: u32, count: u32) {
-    byte_lock(fd, libc::F_OFD_SETLK, libc::F_UNLCK, first, count);
-}
-
 /// `None` if the kernel cannot be asked.
 fn is_locked(fd: i32, first: u32, count: u32) -> Option<bool> {
     let unlocked = i32::from(libc::F_UNLCK as i16);
@@ -967,16 +946,19 @@ impl Pulse {
     }
 
     /// Runs `act` while holding the signs `first..first+count` that nobody living holds; `None` if somebody does.
-    /// Meanwhile nobody can register there or act on the same death. Call with the process's fork lock held:
-    /// the descriptor is shared by this process's threads, and a child must not inherit the lock.
+    /// Meanwhile nobody can register there or act on the same death.
+    ///
+    /// Through a descriptor of its own: the file's is shared with children that were forked before, and should this process be
+    /// killed in `act`, they would keep the locks. Call with the process's fork lock held, so that none is forked meanwhile.
     pub fn while_dead<R>(file: &File, name: &str, first: u32, count: u32, act: impl FnOnce() -> R) -> Option<R> {
-        let fd = file.checked(name).ok()?;
-        if !try_lock(fd, first, count) {
-            return None;
+        struct Own(i32);
+        impl Drop for Own {
+            fn drop(&mut self) {
+                close_raw(self.0);
+            }
         }
-        let result = act();
-        unlock(fd, first, count);
-        Some(result)
+        let own = Own(file.reopen(name).ok()?);
+        try_lock(own.0, first, count).then(act)
     }
 
     /// True where the sign hangs on a descriptor, so that another process may be keeping it open.

@@ -20,8 +20,8 @@ mod linux;
 #[cfg(target_os = "linux")]
 pub use linux::{
     BUILDER, Directory, Draft, Facts, Features, File, ForkLocked, Host, Map, Pulse, Slept, UNFINISHED, check_directory,
-    default_directory, epoch, errno_is_no_space, features, host, map_plain_file, now_ms, process_id, reset_after_fork,
-    sleep, sleep_any, spin_cpus, thread_id, unix_ms, unlink_if_same, user_id, wake,
+    default_directory, epoch, errno_is_no_space, features, host, map_plain_file, now_ms, process_id, sleep, sleep_any,
+    spin_cpus, thread_id, unix_ms, unlink_if_same, user_id, wake,
 };
 #[cfg(all(target_os = "linux", feature = "crash-points"))]
 pub use linux::{die, stop_self};

@@ -1,0 +1,259 @@
+//! Killed while making, opening, closing and removing a queue; and what those leave behind who go without a word.
+
+mod common;
+
+use common::{
+    BY_SIGKILL, Board, Child, Place, Raw, WELL, at_once, die, get, one_at_a_time, plan, put, tell, wait_for, within,
+};
+use penstock_core::layout::{KIND_AT, PutLine, QueueControl};
+use penstock_core::queue::{Expectation, Plan};
+use penstock_core::segment::{Lifetime, Trust};
+use penstock_core::{Error, Location, Queue, fault};
+use std::mem::offset_of;
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::{Duration, Instant};
+
+fn open(location: &Location) -> Result<Queue, Error> {
+    Queue::open(location, &Expectation::default(), Trust::OwnOnly)
+}
+
+fn open_or_create(location: &Location, plan: &Plan) -> Queue {
+    let opened = Queue::open_or_create(location, plan, &Expectation::default(), Trust::OwnOnly);
+    opened.expect("opened or created").0
+}
+
+/// Runs `act` in a child that dies at the `n`th point that it passes. True if `act` had returned: then the child died there.
+fn kill_in(n: i64, act: impl FnOnce()) -> bool {
+    let board = Board::new(1);
+    let mut child = Child::run(|| {
+        fault::arm(n);
+        act();
+        fault::arm(-1);
+        board[0].store(1, SeqCst);
+        die();
+    });
+    assert_eq!(child.end(), BY_SIGKILL);
+    board[0].load(SeqCst) == 1
+}
+
+/// Runs `act` in a child that ends well.
+fn in_child(act: impl FnOnce()) {
+    assert_eq!(Child::run(act).end(), WELL);
+}
+
+/// Everything goes in, everything comes out.
+fn check_works(queue: &Queue) {
+    for _ in 0..2 {
+        let room = queue.plan().capacity;
+        (0..room).for_each(|i| put(queue, &i.to_le_bytes()).expect("room"));
+        assert_eq!(put(queue, &[0; 8]), Err(Error::Full));
+        (0..room).for_each(|i| assert_eq!(get(queue), Ok(i.to_le_bytes().to_vec())));
+        assert_eq!(get(queue), Err(Error::Empty));
+    }
+    assert_eq!(queue.depth().held, 0);
+}
+
+fn say(what: &str, points: i64) {
+    tell(&format!("{what}: {points} points, 0 failures"));
+}
+
+#[test]
+fn killed_while_creating_leaves_a_whole_queue_or_none() {
+    let _one = one_at_a_time();
+    let place = Place::new("creating");
+    let location = place.at("q");
+    for n in 0.. {
+        let has_returned = kill_in(n, || drop(Queue::create(&location, &plan(4, 8, 8)).map(std::mem::forget)));
+        let entries = place.entries();
+        assert!(entries.is_empty() || entries == ["q"], "killed at {n}: {entries:?}");
+        assert!(!has_returned || entries == ["q"], "what was created is there");
+        let queue = open_or_create(&location, &plan(4, 8, 8));
+        check_works(&queue);
+        queue.unlink().expect("unlinked");
+        if has_returned {
+            return say("killed while creating", n + 1);
+        }
+    }
+}
+
+#[test]
+fn killed_while_opening_leaves_the_queue_as_it_was() {
+    let _one = one_at_a_time();
+    let place = Place::new("opening");
+    let location = place.at("q");
+    for n in 0.. {
+        in_child(|| {
+            let queue = Queue::create(&location, &plan(4, 8, 8)).expect("created");
+            (0..3u64).for_each(|i| put(&queue, &i.to_le_bytes()).expect("room"));
+        });
+        let has_returned = kill_in(n, || open(&location).map(std::mem::forget).expect("opened"));
+        let queue = open(&location).expect("opened");
+        (0..3u64).for_each(|i| assert_eq!(get(&queue), Ok(i.to_le_bytes().to_vec())));
+        check_works(&queue);
+        queue.unlink().expect("unlinked");
+        if has_returned {
+            return say("killed while opening", n + 1);
+        }
+    }
+}
+
+#[test]
+fn killed_while_closing_leaves_a_queue_or_a_free_name() {
+    let _one = one_at_a_time();
+    let place = Place::new("closing");
+    let location = place.at("q");
+    for lifetime in [Lifetime::UntilUnlinked, Lifetime::WhileOpen] {
+        let plan = Plan { lifetime, ..plan(4, 8, 8) };
+        for n in 0.. {
+            let has_returned = kill_in(n, || {
+                let queue = Queue::create(&location, &plan).expect("created");
+                queue.close();
+            });
+            let is_there = open(&location).map(|queue| check_works(&queue)).is_ok();
+            assert!(is_there || lifetime == Lifetime::WhileOpen || !has_returned, "killed at {n}: the queue is gone");
+            let queue = open_or_create(&location, &plan);
+            check_works(&queue);
+            drop(queue);
+            let entries = place.entries();
+            match lifetime {
+                Lifetime::UntilUnlinked => open(&location).expect("it stays").unlink().expect("unlinked"),
+                Lifetime::WhileOpen => assert!(entries.is_empty(), "killed at {n}: {entries:?}"),
+            }
+            if has_returned {
+                say(&format!("killed while closing, {lifetime:?}"), n + 1);
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn killed_while_unlinking_leaves_the_name_or_tells_of_its_end() {
+    let _one = one_at_a_time();
+    let place = Place::new("unlinking");
+    let location = place.at("q");
+    for n in 0.. {
+        let queue = Queue::create(&location, &plan(4, 8, 8)).expect("created");
+        let has_returned = kill_in(n, || queue.unlink().expect("unlinked"));
+        let is_there = !place.entries().is_empty();
+        assert!(!(has_returned && is_there));
+        // Whoever is attached goes on until it would have to wait.
+        check_works(&queue);
+        if is_there {
+            queue.unlink().expect("unlinked");
+        }
+        let begun = Instant::now();
+        let waited = within(Duration::from_secs(5), |wait| common::get_waiting(&queue, wait));
+        assert!(matches!(waited, Err(Error::Removed { .. })), "killed at {n}: {waited:?}");
+        assert!(begun.elapsed() < Duration::from_secs(1), "killed at {n}: told after {:?}", begun.elapsed());
+        let next = Queue::create(&location, &plan(4, 8, 8)).expect("the name is free");
+        check_works(&next);
+        next.unlink().expect("unlinked");
+        if has_returned {
+            return say("killed while unlinking", n + 1);
+        }
+    }
+}
+
+#[test]
+fn whoever_leaves_with_something_in_hand_leaves_it_to_others() {
+    let _one = one_at_a_time();
+    let place = Place::new("leaving");
+    let location = place.at("q");
+    let queue = Queue::create(&location, &plan(2, 0, 4000)).expect("created");
+    put(&queue, b"first").expect("room");
+    in_child(|| {
+        let queue = open(&location).expect("opened");
+        let _lease = queue.try_lease().expect("an item");
+        let _room = at_once(|wait| queue.reserve(3000, wait)).expect("room");
+        // Leaves in good order, but for these two.
+    });
+    assert_eq!(get(&queue), Ok(b"first".to_vec()));
+    put(&queue, &[1; 3000]).expect("room");
+    put(&queue, &[2; 3000]).expect("room for two");
+    // The same within one process: its next registration is another participant.
+    let lease = at_once(|wait| queue.lease(wait)).expect("an item");
+    drop(queue);
+    let queue = open(&location).expect("opened");
+    assert!(matches!(at_once(|wait| queue.ack(&lease, wait)), Err(Error::LeaseLost { .. })));
+    while !queue.is_empty() {
+        get(&queue).expect("an item");
+    }
+    assert_eq!(get(&queue), Ok(vec![1; 3000]), "what had been leased, after all that others took meanwhile");
+    assert_eq!(queue.depth().held, 0);
+}
+
+#[test]
+fn what_the_dead_had_on_loan_comes_back_although_the_queue_never_runs_empty() {
+    let _one = one_at_a_time();
+    let place = Place::new("busy");
+    for bytes in [8, 3000] {
+        let location = place.at(&format!("q{bytes}"));
+        let queue = Queue::create(&location, &plan(10, 0, 4000)).expect("created");
+        (0..5).for_each(|_| put(&queue, &vec![1; bytes]).expect("room"));
+        put(&queue, &vec![7; bytes]).expect("room");
+        (0..5).for_each(|_| drop(get(&queue).expect("an item")));
+        let mut child = Child::run(|| {
+            let _lease = queue.try_lease().expect("an item");
+            die();
+        });
+        assert_eq!(child.end(), BY_SIGKILL);
+        (0..5).for_each(|_| put(&queue, &vec![2; bytes]).expect("room"));
+        wait_for("what the dead had on loan", Duration::from_secs(1), || {
+            put(&queue, &vec![2; bytes]).expect("room");
+            get(&queue).expect("an item")[0] == 7
+        });
+    }
+}
+
+/// A process that knows of the queue, shares its parent's descriptors, and does nothing.
+fn leave_a_bystander(board: &Board) {
+    let bystander = Child::run(|| {
+        loop {
+            std::thread::sleep(Duration::from_secs(1));
+        }
+    });
+    board[0].store(u64::try_from(bystander.pid).expect("a pid"), SeqCst);
+    std::mem::forget(bystander);
+}
+
+#[test]
+fn a_bystander_of_a_killed_heir_does_not_keep_the_dead_alive() {
+    let _one = one_at_a_time();
+    let place = Place::new("bystander");
+    const PUT_LOCK: usize = KIND_AT + offset_of!(QueueControl, put) + offset_of!(PutLine, lock);
+    let mut points = 0;
+    for n in 0.. {
+        let location = place.at(&format!("q{n}"));
+        // Each opens it for itself: descriptors are shared with the bystander only.
+        in_child(|| drop(Queue::create(&location, &plan(4, 8, 8)).expect("created")));
+        // The first dies with the put lock in hand.
+        assert!(!kill_in(-1, || {
+            let queue = open(&location).expect("opened");
+            fault::arm(1);
+            put(&queue, &[0; 8]).expect("room");
+        }));
+        assert_ne!(Raw::of(&location).u32(PUT_LOCK), 0);
+        // The second inherits it and dies at that; a child of its goes on.
+        let board = Board::new(1);
+        let has_returned = kill_in(-1, || {
+            let queue = open(&location).expect("opened");
+            leave_a_bystander(&board);
+            fault::arm(n);
+            put(&queue, &[1; 8]).expect("room");
+        });
+        let queue = open(&location).expect("opened");
+        let begun = Instant::now();
+        let put = within(Duration::from_secs(3), |wait| queue.put(&[&[2; 8]], wait));
+        let pid = i32::try_from(board[0].load(SeqCst)).expect("a pid");
+        // SAFETY: the bystander, which nobody else ends.
+        unsafe { libc::kill(pid, libc::SIGKILL) };
+        assert_eq!(put, Ok(()), "the heir killed at {n}");
+        assert!(begun.elapsed() < Duration::from_secs(1), "the heir killed at {n}: {:?}", begun.elapsed());
+        points += 1;
+        if has_returned {
+            break;
+        }
+    }
+    say("heir killed beside a bystander", points);
+}
