@@ -84,6 +84,13 @@ impl Handle {
         self.usage.leave(|| self.core.close());
     }
 
+    /// Keeps this process registered while the guard lives, also if another thread closes the handle: what was taken
+    /// would look like a dead process's then. For calls that take something and let go of the interpreter's lock.
+    pub fn keep(&self) -> Kept<'_> {
+        self.usage.enter();
+        Kept(self)
+    }
+
     /// Serialises an item and puts it.
     #[inline(always)]
     fn encode_and_put(&self, item: &Bound<'_, PyAny>, block: bool, timeout: Option<f64>) -> PyResult<()> {
@@ -140,6 +147,7 @@ impl Handle {
 
     /// Copies a large item out of its slot, then frees the slot. If there is no memory for it, it goes back.
     fn copy_out<'py>(&self, py: Python<'py>, loan: Loan, settle: Settle) -> PyResult<Bound<'py, PyAny>> {
+        let _kept = self.keep();
         let object = match &self.kind {
             Kind::Bytes => PyBytes::new_with(py, loan.len(), |out| self.read(py, &loan, out)).map(Bound::into_any),
             Kind::Coded(_) => return self.decode_in_slot(py, loan, settle),
@@ -212,12 +220,14 @@ impl Handle {
                 Err(error) => return Err(self.error(py, &error)),
             }
         }
+        let _kept = self.keep();
         let got = self.wait(py, until, |core, wait| core.get(&mut small, wait))?;
         self.finish(py, got, &small)
     }
 
     /// One item more for a batch; `None` once nothing waits. An item that cannot be decoded ends the batch: it stays.
     fn next_of_batch<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let _kept = self.keep();
         let loan = match self.core.try_lease() {
             Ok(loan) => loan,
             Err(Error::Empty | Error::Busy | Error::ShutDown) => return Ok(None),
@@ -272,6 +282,16 @@ impl<'a> Entered<'a> {
 impl Drop for Entered<'_> {
     fn drop(&mut self) {
         self.handle.leave();
+    }
+}
+
+/// A call that may let go of the interpreter's lock with something in hand.
+#[must_use]
+pub struct Kept<'a>(&'a Handle);
+
+impl Drop for Kept<'_> {
+    fn drop(&mut self) {
+        self.0.leave();
     }
 }
 
@@ -652,7 +672,9 @@ impl Queue {
         let loan = match handle.core.try_lease() {
             Err(Error::Empty | Error::Busy) => {
                 let until = deadline(block, timeout)?;
-                handle.wait(py, until, |core, wait| core.lease(wait))?
+                let _kept = handle.keep();
+                let loan = handle.wait(py, until, |core, wait| core.lease(wait))?;
+                return Ok(Lease::new(Arc::clone(handle), loan));
             }
             tried => tried.map_err(|error| handle.error(py, &error))?,
         };
@@ -702,7 +724,9 @@ impl Queue {
         let room = match handle.core.try_reserve(len) {
             Err(Error::Full | Error::Busy) => {
                 let until = deadline(block, timeout)?;
-                handle.wait(py, until, |core, wait| core.reserve(len, wait))?
+                let _kept = handle.keep();
+                let room = handle.wait(py, until, |core, wait| core.reserve(len, wait))?;
+                return Ok(Reservation::new(Arc::clone(handle), room));
             }
             tried => tried.map_err(|error| handle.error(py, &error))?,
         };
@@ -961,6 +985,7 @@ impl Queue {
     ) -> PyResult<Bound<'py, PyAny>> {
         let until = deadline(block, timeout)?;
         let mut small = [0; INLINE_MAX];
+        let _kept = self.handle.keep();
         match self.handle.wait(py, until, |core, wait| core.get_dead(&mut small, wait))? {
             Got::Copied(len) => self.handle.kind.decode(py, &small[..len]),
             Got::Leased(loan) => self.handle.copy_out(py, loan, Settle::Ack),
@@ -1087,6 +1112,7 @@ impl Handle {
 
     /// Items too large to be copied under the lock come one by one.
     fn get_large_of_run(&self, py: Python<'_>, bytes: &mut Vec<u8>, lens: &mut Vec<usize>) -> PyResult<()> {
+        let _kept = self.keep();
         let loan = match self.core.try_lease() {
             Ok(loan) => loan,
             Err(Error::Empty | Error::Busy) => return Ok(()),

@@ -2,10 +2,10 @@
 
 use crate::errors;
 use penstock_core::queue::Wait;
-use penstock_core::{Deadline, Error};
+use penstock_core::{Deadline, Error, sys};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// How many looks a caller may take with the interpreter's lock held: a microsecond or so. The other side may be a
@@ -54,7 +54,20 @@ pub fn lenient_deadline(block: bool, timeout: Option<f64>) -> PyResult<Deadline>
 pub struct Usage {
     is_closed: AtomicBool,
     is_given_up: AtomicBool,
-    busy: AtomicUsize,
+    /// Epoch of the process (high half) and its calls under way (low half).
+    busy: AtomicU64,
+}
+
+/// The calls under way that a word of `busy` tells of: what a forked child inherits are those of its parent's threads,
+/// which it does not have.
+fn calls_in(word: u64) -> u32 {
+    #[allow(clippy::cast_possible_truncation, reason = "the halves of the word")]
+    let (epoch, calls) = ((word >> 32) as u32, word as u32);
+    if epoch == sys::epoch() { calls } else { 0 }
+}
+
+fn busy_word(calls: u32) -> u64 {
+    u64::from(sys::epoch()) << 32 | u64::from(calls)
 }
 
 /// A call under way. While it is, the handle's registration stays.
@@ -72,12 +85,13 @@ impl Usage {
 
     /// Counts a call in.
     pub fn enter(&self) {
-        self.busy.fetch_add(1, Ordering::SeqCst);
+        self.count(|calls| calls.wrapping_add(1));
     }
 
     /// Counts a call out; runs `give_up` if the handle was closed and this was the last.
     pub fn leave(&self, give_up: impl FnOnce()) {
-        if self.busy.fetch_sub(1, Ordering::SeqCst) == 1 && self.is_closed.load(Ordering::SeqCst) {
+        // Saturating: a handler may have forked in the middle of a call, and the child leaves what it never entered.
+        if self.count(|calls| calls.saturating_sub(1)) <= 1 && self.is_closed.load(Ordering::SeqCst) {
             self.give_up_once(give_up);
         }
     }
@@ -88,10 +102,18 @@ impl Usage {
             return false;
         }
         // Pairs with `enter` then a look at `is_closed`: either that call sees us, or we see it.
-        if self.busy.load(Ordering::SeqCst) == 0 {
+        if calls_in(self.busy.load(Ordering::SeqCst)) == 0 {
             self.give_up_once(give_up);
         }
         true
+    }
+
+    /// Changes the number of calls under way; returns what it was.
+    fn count(&self, change: impl Fn(u32) -> u32) -> u32 {
+        let update = |word| Some(busy_word(change(calls_in(word))));
+        match self.busy.fetch_update(Ordering::SeqCst, Ordering::SeqCst, update) {
+            Ok(before) | Err(before) => calls_in(before),
+        }
     }
 
     fn give_up_once(&self, give_up: impl FnOnce()) {
