@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import pickle
+import signal
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -196,3 +199,44 @@ def _use_one(path: Path, data: bytes) -> str:
     q.close()
     path.unlink(missing_ok=True)
     return outcome
+
+
+def use_everything(handles: dict[str, Any]) -> None:
+    """Use one handle of each kind, as `test_fork` wants it."""
+    with handles["mutex"]:
+        with memoryview(handles["mapping"]) as view:
+            view[:7] = b"written"
+        with handles["queue"].lease(PATIENCE_SECONDS) as lease:
+            item = lease.value
+        handles["queue"].put(f"{item} done")
+        handles["semaphore"].release()
+        handles["private"].put(os.getpid())
+        handles["event"].set()
+
+
+def serve(queue: penstock.Queue) -> None:
+    """Say that a process of a pool is there."""
+    queue.put(os.getpid(), timeout=PATIENCE_SECONDS)
+
+
+def open_and_answer() -> None:
+    """Open the handle that the parent sends as a pickle, and answer on it."""
+    with pickle.loads(testing.receive()) as q:
+        q.put("got it")
+
+
+def fork_in_a_handler(name: str) -> list[Any]:
+    """Fork in a signal handler in the middle of a wait in vain; return how it ended, and the child's exit status."""
+    pids: list[int] = []
+    signal.signal(signal.SIGALRM, lambda number, frame: pids.append(os.fork()))
+    with penstock.Queue.open(name) as q:
+        signal.setitimer(signal.ITIMER_REAL, 0.02)
+        try:
+            end = q.get(timeout=0.2)
+        except penstock.Empty:
+            end = "Empty"
+        if pids == [0]:
+            q.put(f"{end} in the child")
+            q.close()
+            os._exit(0)
+        return [end, os.waitstatus_to_exitcode(os.waitpid(pids[0], 0)[1])]

@@ -1,4 +1,4 @@
-"""Signals and the GIL: a handler that raises ends every wait, one that returns lets it go on; and others run meanwhile."""
+"""Signals and the GIL: a handler that raises ends any wait, one that returns lets it go on; others run meanwhile."""
 
 from __future__ import annotations
 
