@@ -90,6 +90,8 @@ impl Queue {
         if queue.segment().is_from_another_boot() {
             queue.recover_after_restart()?;
         }
+        // A newcomer often comes in the place of one who died: what that one held is to wait again before anything newer.
+        queue.repair_after_deaths()?;
         Ok(queue)
     }
 

@@ -277,7 +277,8 @@ impl Queue {
         if self.is_look_due() { self.look_for_the_dead_now_and_then() } else { Ok(()) }
     }
 
-    fn repair_after_deaths(&self) -> Result<()> {
+    /// Repairs if anybody died.
+    pub(super) fn repair_after_deaths(&self) -> Result<()> {
         if !self.segment().table()?.has_dead() && !self.is_a_lock_orphaned()? {
             return Ok(());
         }
