@@ -240,3 +240,13 @@ def fork_in_a_handler(name: str) -> list[Any]:
             q.close()
             os._exit(0)
         return [end, os.waitstatus_to_exitcode(os.waitpid(pids[0], 0)[1])]
+
+
+def hold_lease_and_room(name: str, leases: int, nbytes: int = 10) -> None:
+    """Lease so many items and reserve room for one, say what was leased, and hold all until the end."""
+    with penstock.Queue.open(name) as q:
+        held = [q.lease(PATIENCE_SECONDS) for _ in range(leases)]
+        room = q.reserve(nbytes, PATIENCE_SECONDS)
+        testing.send([lease.value for lease in held])
+        testing.receive()
+        room.cancel()
