@@ -125,10 +125,21 @@ def take_dead_letters(name: str) -> list[Any]:
         return list(q.dead_letters)
 
 
-def hold_mutex(name: str) -> None:
-    """Hold a mutex until the parent says to let go."""
-    with penstock.Mutex.open(name):
-        testing.send("holding")
+def hold_mutex(name: str, times: int = 1) -> None:
+    """Hold a mutex, taken so often, until the parent says to let go."""
+    mutex = penstock.Mutex.open(name)
+    for _ in range(times):
+        mutex.acquire()
+    testing.send("holding")
+    testing.receive()
+    for _ in range(times):
+        mutex.release()
+
+
+def make_and_hold(name: str) -> None:
+    """Make a queue that is to go with its last user, and hold it until the end."""
+    with penstock.Queue(name, lifetime="while_open") as q:
+        testing.send(q.path)
         testing.receive()
 
 
@@ -250,3 +261,58 @@ def hold_lease_and_room(name: str, leases: int, nbytes: int = 10) -> None:
         testing.send([lease.value for lease in held])
         testing.receive()
         room.cancel()
+
+
+def take_semaphore(name: str, count: int) -> None:
+    """Take so many of a semaphore, and hold them until the end."""
+    semaphore = penstock.Semaphore.open(name)
+    for _ in range(count):
+        semaphore.acquire()
+    testing.send("taken")
+    testing.receive()
+    semaphore.release(count)
+
+
+def attach_and_be_killed(name: str, count: int) -> int:
+    """Fork children that attach, put and get, take a lease or room, and die of it; return how many there were."""
+    for number in range(count):
+        pid = os.fork()
+        if pid == 0:
+            q = penstock.Queue.open(name)
+            if number % 3 == 0:
+                _room = q.reserve(4, PATIENCE_SECONDS)
+            elif number % 3 == 1:
+                q.put(number, timeout=PATIENCE_SECONDS)
+                _lease = q.lease(PATIENCE_SECONDS)
+            else:
+                q.get(timeout=PATIENCE_SECONDS)  # what the one before held
+            os.kill(os.getpid(), signal.SIGKILL)
+        _, status = os.waitpid(pid, 0)
+        assert os.waitstatus_to_exitcode(status) == -signal.SIGKILL, f"child {number} ended with {status}"
+    return count
+
+
+def fill_with_processes(name: str) -> tuple[str, int]:
+    """Fork children that attach and stay until one is told that there are too many; return what and how many."""
+    pids: list[int] = []
+    read, write = os.pipe()
+    told = ""
+    try:
+        while not told and len(pids) < 1100:
+            pid = os.fork()
+            if pid == 0:
+                answer = b"."
+                try:
+                    _attached = penstock.Queue.open(name)
+                except penstock.PenstockError as err:
+                    answer = type(err).__name__.encode()
+                os.write(write, answer.ljust(32))
+                while True:
+                    signal.pause()
+            pids.append(pid)
+            told = os.read(read, 32).decode().strip(" .")
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+    return told, len(pids)
