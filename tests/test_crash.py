@@ -114,6 +114,19 @@ def test_dead_are_seen_without_waiting_too(name: str, spawn: Spawn) -> None:
         q.put_nowait(b"two")
 
 
+@pytest.mark.parametrize("kind", ["u4", object])
+def test_batch_is_not_cut_short_by_what_a_killed_process_held(name: str, spawn: Spawn, kind: Any) -> None:
+    with penstock.Queue(name, item=kind, capacity=40) as q:
+        child = spawn(hold_lease_and_room, name, 0, 4)
+        child.receive()
+        child.kill()
+        until = time.monotonic() + 0.6  # long enough for somebody to look for the dead in between
+        while time.monotonic() < until:
+            q.put_many(range(30))
+            assert q.get_many(40) == list(range(30))
+        assert q.put_many(range(50), timeout=0) == 40
+
+
 def test_stopped_process_is_not_robbed(name: str, spawn: Spawn) -> None:
     with penstock.Queue(name, item=bytes, capacity=2) as q:
         q.put(b"leased")

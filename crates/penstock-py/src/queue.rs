@@ -18,6 +18,7 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString};
 use std::sync::Arc;
+use std::time::Duration;
 
 const DEFAULT_CAPACITY: u64 = 10;
 const DEFAULT_MAX_ITEM_BYTES: u64 = 1 << 20;
@@ -225,10 +226,24 @@ impl Handle {
         self.finish(py, got, &small)
     }
 
+    /// What a batch that met `Busy` does: somebody may have died, and who may wait for a lock repairs. No signal handler runs
+    /// meanwhile, as one that raises would cost the items that the batch has taken.
+    fn try_again<R: Send>(
+        &self,
+        py: Python<'_>,
+        act: impl FnOnce(&Core, &mut Wait<'_>) -> Result<R, Error> + Send,
+    ) -> Result<R, Error> {
+        py.detach(|| act(&self.core, &mut Wait::until(Deadline::after(Some(Duration::ZERO)), &mut || Ok(()))))
+    }
+
     /// One item more for a batch; `None` once nothing waits. An item that cannot be decoded ends the batch: it stays.
     fn next_of_batch<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let _kept = self.keep();
-        let loan = match self.core.try_lease() {
+        let tried = match self.core.try_lease() {
+            Err(Error::Busy) => self.try_again(py, Core::lease),
+            tried => tried,
+        };
+        let loan = match tried {
             Ok(loan) => loan,
             Err(Error::Empty | Error::Busy | Error::ShutDown) => return Ok(None),
             Err(error) => return Err(self.error(py, &error)),
@@ -1097,6 +1112,13 @@ impl Handle {
         while lens.len() < n {
             let most = n - lens.len();
             let tried = self.enter(py).map(|_entered| self.core.try_get_batch(most, &mut bytes, &mut lens))?;
+            let tried = match tried {
+                Err(Error::Busy) if !lens.is_empty() => {
+                    let _kept = self.keep();
+                    self.try_again(py, |core, wait| core.get_batch(most, &mut bytes, &mut lens, wait))
+                }
+                tried => tried,
+            };
             match tried {
                 Ok(0) => self.get_large_of_run(py, &mut bytes, &mut lens)?,
                 Ok(_) => {}
