@@ -308,7 +308,8 @@ def mounted(kind: str, options: str, at: Path) -> Iterator[Path]:
         at.chmod(0o700)
         yield at
     finally:
-        subprocess.run(["umount", at], check=True)
+        # Gone from here at once, and for good with the last handle: that of a test that failed may still be open.
+        subprocess.run(["umount", "--lazy", at], check=True)
 
 
 @pytest.fixture
