@@ -247,7 +247,8 @@ def fork_in_a_handler(name: str) -> list[Any]:
         except penstock.Empty:
             end = "Empty"
         if pids == [0]:
-            q.put(f"{end} in the child")
+            with penstock.Queue.open(f"{name}-told") as told:
+                told.put(f"{end} in the child")
             q.close()
             os._exit(0)
         return [end, os.waitstatus_to_exitcode(os.waitpid(pids[0], 0)[1])]

@@ -284,8 +284,9 @@ def test_fork_in_a_signal_handler_in_the_middle_of_a_wait(
     queue: penstock.Queue, spawn: Callable[..., testing.Child]
 ) -> None:
     """The child comes out of the same wait as its parent, and both go on."""
-    assert spawn(fork_in_a_handler, queue.name).result() == ["Empty", 0]
-    assert queue.get(timeout=0) == "Empty in the child"
+    with penstock.Queue(f"{queue.name}-told") as told:
+        assert spawn(fork_in_a_handler, queue.name).result() == ["Empty", 0]
+        assert told.get(timeout=0) == "Empty in the child"
     assert is_alone(queue)
 
 
