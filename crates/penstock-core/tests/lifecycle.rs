@@ -206,7 +206,7 @@ fn what_the_dead_had_on_loan_comes_back_although_the_queue_never_runs_empty() {
 
 /// A process that knows of the queue, shares its parent's descriptors, and does nothing.
 fn leave_a_bystander(board: &Board) {
-    let bystander = Child::run(|| {
+    let bystander = Child::run_on(|| {
         loop {
             std::thread::sleep(Duration::from_secs(1));
         }

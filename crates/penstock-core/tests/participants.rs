@@ -189,7 +189,7 @@ fn a_forked_child_is_somebody_else() {
     let board = Board::new(1);
     let mut parent = Child::run(|| {
         let _lease = other.try_lease().expect("an item");
-        let child = Child::run(|| {
+        let child = Child::run_on(|| {
             other.segment().me().expect("registered");
             board[0].store(u64::from(std::process::id()), SeqCst);
             pause();

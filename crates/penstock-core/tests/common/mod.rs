@@ -150,8 +150,17 @@ pub struct Child {
 static IN_CHILD: AtomicBool = AtomicBool::new(false);
 
 impl Child {
-    /// Forks. The child exits with 0 when `act` returns, and with 101 when it panics.
+    /// Forks. The child exits with 0 when `act` returns, and with 101 when it panics. It dies with the thread that made it.
     pub fn run(act: impl FnOnce()) -> Child {
+        Child::run_on(|| {
+            // SAFETY: no memory is passed.
+            unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+            act();
+        })
+    }
+
+    /// The same, but it outlives this process.
+    pub fn run_on(act: impl FnOnce()) -> Child {
         get_ready_to_fork();
         // SAFETY: the child runs the closure and leaves by _exit. The C library makes its allocator usable there, and
         // `get_ready_to_fork` has run what would take a lock that another thread may hold.
