@@ -405,3 +405,13 @@ def test_directory_that_was_removed_is_made_again(tmp_path_on_shm: Path) -> None
         with penstock.Queue("jobs", directory=tmp_path_on_shm / "names"):
             pass
         shutil.rmtree(tmp_path_on_shm / "names")
+
+
+def test_directory_open_to_others_is_used_by_who_trusts_it(tmp_path_on_shm: Path) -> None:
+    tmp_path_on_shm.chmod(0o777)
+    with pytest.raises(Untrusted, match="777"):
+        penstock.Queue("jobs", directory=tmp_path_on_shm)
+    with penstock.Queue("jobs", directory=tmp_path_on_shm, trust=True) as q:
+        q.put("work")
+        assert q.get() == "work"
+    assert (tmp_path_on_shm / "jobs").stat().st_mode & 0o777 == 0o600

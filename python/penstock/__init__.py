@@ -9,38 +9,92 @@
 `penstock.aio` has the queue with async verbs, `penstock.testing` what tests of such programs need.
 """
 
-from penstock._core import Lease, Reservation
-from penstock._errors import (
-    BadName,
-    Closed,
-    Corrupted,
-    DecodeError,
-    Empty,
-    Exists,
-    Foreign,
-    Full,
-    LeaseLost,
-    Mismatch,
-    NewerVersion,
-    NoSpace,
-    NotFound,
-    NotOwner,
-    OverRelease,
-    PenstockError,
-    Removed,
-    ShutDown,
-    SystemFailed,
-    TooLarge,
-    TooManyProcesses,
-    Unsupported,
-    Untrusted,
-)
-from penstock._event import Event
-from penstock._mapping import Mapping
-from penstock._mutex import Mutex
-from penstock._queue import DeadLetters, Queue
-from penstock._semaphore import Semaphore
-from penstock._wait import wait
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from penstock._core import Lease, Reservation
+    from penstock._errors import (
+        BadName,
+        Closed,
+        Corrupted,
+        DecodeError,
+        Empty,
+        Exists,
+        Foreign,
+        Full,
+        LeaseLost,
+        Mismatch,
+        NewerVersion,
+        NoSpace,
+        NotFound,
+        NotOwner,
+        OverRelease,
+        PenstockError,
+        Removed,
+        ShutDown,
+        SystemFailed,
+        TooLarge,
+        TooManyProcesses,
+        Unsupported,
+        Untrusted,
+    )
+    from penstock._event import Event
+    from penstock._mapping import Mapping
+    from penstock._mutex import Mutex
+    from penstock._queue import DeadLetters, Queue
+    from penstock._semaphore import Semaphore
+    from penstock._wait import wait
+else:
+    # Imported when asked for: a command gets here before it can see to it that Ctrl-C is quiet, so this must be quick.
+    _HOMES = {
+        "_core": ("Lease", "Reservation"),
+        "_errors": (
+            "BadName",
+            "Closed",
+            "Corrupted",
+            "DecodeError",
+            "Empty",
+            "Exists",
+            "Foreign",
+            "Full",
+            "LeaseLost",
+            "Mismatch",
+            "NewerVersion",
+            "NoSpace",
+            "NotFound",
+            "NotOwner",
+            "OverRelease",
+            "PenstockError",
+            "Removed",
+            "ShutDown",
+            "SystemFailed",
+            "TooLarge",
+            "TooManyProcesses",
+            "Unsupported",
+            "Untrusted",
+        ),
+        "_event": ("Event",),
+        "_mapping": ("Mapping",),
+        "_mutex": ("Mutex",),
+        "_queue": ("DeadLetters", "Queue"),
+        "_semaphore": ("Semaphore",),
+        "_wait": ("wait",),
+    }
+
+    def __getattr__(name):
+        """Import what is asked for, once."""
+        import importlib
+
+        for home, names in _HOMES.items():
+            if name in names:
+                value = globals()[name] = getattr(importlib.import_module(f"penstock.{home}"), name)
+                return value
+        raise AttributeError(f"module 'penstock' has no attribute {name!r}")
+
+    def __dir__():
+        return sorted({*globals(), *__all__})
+
+
+del TYPE_CHECKING
 
 __all__ = [
     "Queue",

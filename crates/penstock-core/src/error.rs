@@ -202,10 +202,16 @@ impl fmt::Display for Error {
             Error::OverRelease { name, what } => write!(f, "'{name}': {what}"),
             Error::LeaseLost { name, what } => write!(f, "'{name}': {what}"),
             Error::Os { name, what, errno } => {
-                write!(f, "'{name}': {what} failed: {}", std::io::Error::from_raw_os_error(*errno))
+                write!(f, "'{name}': {what} failed: {}", words_for(*errno))
             }
         }
     }
+}
+
+/// The system's words for an error number, without the number: exceptions carry it apart.
+fn words_for(errno: i32) -> String {
+    let words = std::io::Error::from_raw_os_error(errno).to_string();
+    words.split(" (os error").next().unwrap_or_default().to_owned()
 }
 
 impl std::error::Error for Error {}

@@ -56,8 +56,8 @@ impl Mapping {
         let (source, lifetime) = (Source::from_word(how)?, place::lifetime(lifetime)?);
         let fail = |error: Error| errors::from_core(py, &error);
         let location: Location = match source {
-            Source::Named(_) => place::locate(directory, name, None),
-            Source::File { .. } => place::locate(directory, name, Some(name)),
+            Source::Named(_) => place::locate(directory, name, None, trust),
+            Source::File { .. } => place::locate(directory, name, Some(name), trust),
         }
         .map_err(fail)?;
         let planned = place::lifetime_or_usual(lifetime, name);

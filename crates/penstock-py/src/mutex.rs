@@ -32,7 +32,7 @@ impl Mutex {
     ) -> PyResult<Mutex> {
         let (how, lifetime) = (How::from_word(how)?, place::lifetime(lifetime)?);
         let fail = |error: Error| crate::errors::from_core(py, &error);
-        let location = place::locate(directory, name, None).map_err(fail)?;
+        let location = place::locate(directory, name, None, trust).map_err(fail)?;
         let planned = place::lifetime_or_usual(lifetime, name);
         let trusted = place::trust(trust);
         let opened = py.detach(|| match how {

@@ -350,7 +350,7 @@ impl Queue {
     ) -> PyResult<Queue> {
         let (how, lifetime) = (How::from_word(how)?, place::lifetime(lifetime)?);
         let fail = |error: Error| errors::from_core(py, &error);
-        let location = place::locate(directory, name, path).map_err(fail)?;
+        let location = place::locate(directory, name, path, trust).map_err(fail)?;
         let expected =
             Expectation { capacity, item: item.clone(), max_item_bytes, max_deliveries, dead_letters, lifetime };
         let capacity = capacity.unwrap_or(DEFAULT_CAPACITY);

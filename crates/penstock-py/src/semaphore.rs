@@ -37,7 +37,7 @@ impl Semaphore {
     ) -> PyResult<Semaphore> {
         let (how, lifetime) = (How::from_word(how)?, place::lifetime(lifetime)?);
         let fail = |error: Error| crate::errors::from_core(py, &error);
-        let location = place::locate(directory, name, None).map_err(fail)?;
+        let location = place::locate(directory, name, None, trust).map_err(fail)?;
         let plan = Plan {
             value: value.unwrap_or(1),
             maximum: maximum.unwrap_or(MAXIMUM),

@@ -99,7 +99,7 @@ impl Queue {
     /// The file system must give the room before anything is stored there; if it will not, the slot goes back.
     fn ready_to_write(&self, reservation: Reservation) -> Result<Reservation> {
         if let Err(error) = self.commit_payload(reservation.number, reservation.len) {
-            self.abandon(reservation.number, reservation.word);
+            self.cancel_or_abandon(&reservation);
             return Err(error);
         }
         Ok(reservation)

@@ -165,6 +165,8 @@ extern "C" fn fork_unlock() {
 }
 
 extern "C" fn fork_in_child() {
+    // The kernel has wiped it already; an emulator of processes may not have.
+    process_page().epoch.store(0, Ordering::Relaxed);
     close_fallback_descriptors();
     fork_unlock();
 }
