@@ -225,21 +225,30 @@ fn a_bystander_of_a_killed_heir_does_not_keep_the_dead_alive() {
         let location = place.at(&format!("q{n}"));
         // Each opens it for itself: descriptors are shared with the bystander only.
         in_child(|| drop(Queue::create(&location, &plan(4, 8, 8)).expect("created")));
-        // The first dies with the put lock in hand.
+        let board = Board::new(3);
+        // The heir attaches while all is well, and makes a child that goes on.
+        let mut heir = Child::run(|| {
+            let queue = open(&location).expect("opened");
+            leave_a_bystander(&board);
+            board[1].store(1, SeqCst);
+            wait_for("the first death", Duration::from_secs(10), || board[1].load(SeqCst) == 2);
+            fault::arm(n);
+            put(&queue, &[1; 8]).expect("room");
+            fault::arm(-1);
+            board[2].store(1, SeqCst);
+            die();
+        });
+        wait_for("the heir", Duration::from_secs(10), || board[1].load(SeqCst) == 1);
+        // The first dies with the put lock in hand; the heir inherits it and dies at that.
         assert!(!kill_in(-1, || {
             let queue = open(&location).expect("opened");
             fault::arm(1);
             put(&queue, &[0; 8]).expect("room");
         }));
         assert_ne!(Raw::of(&location).u32(PUT_LOCK), 0);
-        // The second inherits it and dies at that; a child of its goes on.
-        let board = Board::new(1);
-        let has_returned = kill_in(-1, || {
-            let queue = open(&location).expect("opened");
-            leave_a_bystander(&board);
-            fault::arm(n);
-            put(&queue, &[1; 8]).expect("room");
-        });
+        board[1].store(2, SeqCst);
+        assert_eq!(heir.end(), BY_SIGKILL);
+        let has_returned = board[2].load(SeqCst) == 1;
         let queue = open(&location).expect("opened");
         let begun = Instant::now();
         let put = within(Duration::from_secs(3), |wait| queue.put(&[&[2; 8]], wait));

@@ -26,12 +26,13 @@ fn pause() -> ! {
     }
 }
 
-fn count_entries(of: &str) -> usize {
-    std::fs::read_dir(of).expect("proc").count()
-}
-
-fn count_maps() -> usize {
-    std::fs::read_to_string("/proc/self/maps").expect("proc").lines().count()
+/// Descriptors and maps of this process that belong to segments. Others come and go with the test's own threads.
+fn count_own() -> (usize, usize) {
+    let fds = std::fs::read_dir("/proc/self/fd").expect("proc");
+    let links = fds.filter_map(|fd| std::fs::read_link(fd.ok()?.path()).ok());
+    let of_segments = links.filter(|link| link.to_string_lossy().starts_with("/dev/shm/")).count();
+    let maps = std::fs::read_to_string("/proc/self/maps").expect("proc");
+    (of_segments, maps.lines().filter(|line| line.contains(" /dev/shm/")).count())
 }
 
 /// Nothing of `queue` is held by anybody, and all of it is there.
@@ -64,9 +65,10 @@ fn five_thousand_attach_and_are_killed_and_nothing_is_used_up() {
         assert_eq!(get(&queue), Ok(nth.to_le_bytes().to_vec()));
     };
     (0..10).for_each(live_and_die);
-    let before = (count_entries("/proc/self/fd"), count_maps());
+    let before = count_own();
     (10..5000).for_each(live_and_die);
-    assert_eq!((count_entries("/proc/self/fd"), count_maps()), before, "descriptors and maps of the survivor");
+    assert_eq!(count_own(), before, "descriptors and maps of the survivor");
+    assert!(before.0 > 0 && before.1 > 1, "there is something to count: {before:?}");
     check_whole(&queue);
     let living = queue.segment().table().expect("a table").list().iter().filter(|one| one.is_alive).count();
     assert_eq!(living, 1);
@@ -92,9 +94,9 @@ fn attaching_and_leaving_uses_nothing_up() {
         again.unlink().expect("unlinked");
     };
     (0..3).for_each(|_| come_and_go());
-    let before = (count_entries("/proc/self/fd"), count_maps());
+    let before = count_own();
     (0..2000).for_each(|_| come_and_go());
-    assert_eq!((count_entries("/proc/self/fd"), count_maps()), before, "descriptors and maps");
+    assert_eq!((before, count_own()), ((0, 0), (0, 0)), "descriptors and maps");
 }
 
 #[test]
