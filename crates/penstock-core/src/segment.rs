@@ -67,6 +67,8 @@ pub struct Header {
     pub item: String,
     /// Length of the whole.
     pub total_bytes: u64,
+    /// How much of it was committed at creation.
+    pub committed_bytes: u64,
     /// When it was made, Unix milliseconds.
     pub created_unix_ms: u64,
     /// By which process.
@@ -323,9 +325,23 @@ fn check_fixed(name: &str, bytes: &[u8; size_of::<Fixed>()]) -> Result<Header> {
         params: fixed.params,
         item,
         total_bytes: fixed.total_bytes,
+        committed_bytes: fixed.committed_bytes,
         created_unix_ms: fixed.created_unix_ms,
         creator_pid: fixed.creator_pid,
     })
+}
+
+/// The file is as long as its first page says, and the file system has given the bytes that are used without asking.
+/// A copy may have holes where they were zero; touched where there is no room left, such a page would end the process.
+fn check_extent(name: &str, header: &Header, file: &File, facts: &Facts) -> Result<()> {
+    let (total, committed) = (header.total_bytes, header.committed_bytes);
+    if total > facts.len || committed > total || committed < crate::layout::BODY_AT as u64 {
+        return Err(Error::Corrupted {
+            name: name.to_owned(),
+            what: format!("it is {} bytes long where its header says {total}, {committed} of them in use", facts.len),
+        });
+    }
+    if facts.committed < committed { file.commit(name, 0, committed) } else { Ok(()) }
 }
 
 fn control_of(map: &Map) -> &Control {
@@ -352,12 +368,7 @@ impl Segment {
         let name = &location.name;
         file.check_file_system(name)?;
         let header = check_fixed(name, &read_fixed(&file, name)?)?;
-        if header.total_bytes > facts.len || header.total_bytes < crate::layout::BODY_AT as u64 {
-            return Err(Error::Corrupted {
-                name: name.clone(),
-                what: format!("it is {} bytes long where its header says {}", facts.len, header.total_bytes),
-            });
-        }
+        check_extent(name, &header, &file, &facts)?;
         let total = usize::try_from(header.total_bytes).map_err(|_| Error::Corrupted {
             name: name.clone(),
             what: "it is longer than this machine can map".into(),
@@ -591,12 +602,7 @@ impl Glimpse {
         check_trust(location, &facts, Trust::OwnOnly)?;
         file.check_file_system(name)?;
         let header = check_fixed(name, &read_fixed(&file, name)?)?;
-        if header.total_bytes > facts.len || header.total_bytes < crate::layout::BODY_AT as u64 {
-            return Err(Error::Corrupted {
-                name: name.clone(),
-                what: format!("it is {} bytes long where its header says {}", facts.len, header.total_bytes),
-            });
-        }
+        check_extent(name, &header, &file, &facts)?;
         let map = file.map(name, crate::layout::BODY_AT, false)?;
         Ok(Glimpse { header, map, file, facts, location: location.clone() })
     }

@@ -28,7 +28,8 @@ impl Queue {
     /// the caller commits it when it may wait.
     ///
     /// # Errors
-    /// `Full`, `Busy`, `ShutDown`, `TooLarge`, `NoSpace`, `Corrupted`. Nothing changed.
+    /// `Full`, `ShutDown`, `TooLarge`, `Corrupted`; `Busy` also where the file system gave no room: `put` then looks for some.
+    /// Nothing changed.
     #[inline]
     pub fn try_put(&self, parts: &[&[u8]]) -> Result<Option<Reservation>> {
         let len = self.checked_len(parts)?;

@@ -30,6 +30,9 @@ pub struct Reservation {
     me: Owner,
 }
 
+/// How many slots are tried for memory of their own when the file system has none left.
+const SLOTS_TO_TRY: u32 = 8;
+
 impl Reservation {
     /// How many bytes may be written.
     #[must_use]
@@ -53,7 +56,11 @@ impl Queue {
         self.check_reservable(len)?;
         let held = self.try_lock_put()?;
         let reservation = self.reserve_slot(held, len)?;
-        self.ready_to_write(reservation)
+        match self.ready_to_write(reservation) {
+            // Whoever may wait looks for a slot that has its room already.
+            Err(Error::NoSpace { .. }) => Err(Error::Busy),
+            done => done,
+        }
     }
 
     /// Reserves room for `len` bytes, waiting for it.
@@ -63,7 +70,27 @@ impl Queue {
     pub fn reserve(&self, len: usize, wait: &mut Wait<'_>) -> Result<Reservation> {
         self.check_reservable(len)?;
         let reservation = self.when_room(wait, |held| self.reserve_slot(held, len))?;
-        self.ready_to_write(reservation)
+        match self.ready_to_write(reservation) {
+            Err(no_space @ Error::NoSpace { .. }) => self.reserve_where_room_is(len, wait, no_space),
+            done => done,
+        }
+    }
+
+    /// Free slots are used in turn: the next one may never have been given memory while others, free as well, have it.
+    /// A repair writes the free ring anew, lowest numbers first, and those were used first.
+    #[cold]
+    fn reserve_where_room_is(&self, len: usize, wait: &mut Wait<'_>, no_space: Error) -> Result<Reservation> {
+        if self.repair(wait).is_err() {
+            return Err(no_space);
+        }
+        for _ in 0..SLOTS_TO_TRY {
+            let reservation = self.when_room(wait, |held| self.reserve_slot(held, len))?;
+            match self.ready_to_write(reservation) {
+                Err(Error::NoSpace { .. }) => {}
+                done => return done,
+            }
+        }
+        Err(no_space)
     }
 
     fn check_reservable(&self, len: usize) -> Result<()> {
