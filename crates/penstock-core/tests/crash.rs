@@ -2,8 +2,8 @@
 
 mod common;
 
-use common::scene::{BOTH, Event, Fill, Op, SHORT, SMALL, Size, Tally, Victim, sweep, sweep_two};
-use common::{Place, at_once, get, get_dead, item, one_at_a_time};
+use common::scene::{BOTH, Event, Fill, First, Op, SHORT, SMALL, Scene, Size, Tally, Victim, sweep, sweep_two};
+use common::{Place, WELL, at_once, get, get_dead, item, one_at_a_time};
 use penstock_core::slots::INLINE_MAX;
 
 // ------------------------------------------------------------------------------------------------------- operations
@@ -270,6 +270,36 @@ fn killed_while_repairing_after_another() {
         for (op, stride) in [(&PUT, 5), (&COMMIT, 4), (&GET, 5), (&ACK, 4), (&GIVE_BACK, 7)] {
             for heir in [&PUT, &GET] {
                 sweep_two(&mut tally, &place, op, heir, size, fill, stride);
+            }
+        }
+    }
+    tally.finish();
+}
+
+#[test]
+fn nothing_is_taken_from_whoever_is_stopped_at_any_point() {
+    let _one = one_at_a_time();
+    let place = Place::new("crash-stopped");
+    let mut tally = Tally::new("stopped at any point");
+    for op in [&PUT, &COMMIT, &CANCEL, &GET, &ACK, &GIVE_BACK] {
+        for (size, fill) in [(Size::Small, Fill::Half), (Size::Large, Fill::Full)] {
+            for n in 0.. {
+                let mut scene = Scene::new(&place, op, size, fill);
+                // Somebody else has died, so that whoever comes next wants to repair.
+                scene.kill_in(&HOLD, 1000, 0, false);
+                let mut child = scene.stop_in(op, n);
+                let is_over = child.state() != 'T';
+                let beside = scene.go_on_beside_the_stopped();
+                child.go_on();
+                assert_eq!(child.end(), WELL, "{} {size:?} {fill:?}, stopped at {n}", op.name);
+                let story = || format!("{} {size:?} {fill:?}, stopped at {n}", op.name);
+                match beside {
+                    Ok(()) => tally.count(&mut scene, First::Drain, story),
+                    Err(why) => tally.count_outcome(Err(why), story),
+                }
+                if is_over {
+                    break;
+                }
             }
         }
     }

@@ -5,13 +5,15 @@
 //! the survivor must find: what had returned has happened, what had not begun has not, and what lies between is whole either way.
 
 use super::{BY_SIGKILL, Board, Child, Place, Raw, at_once, die, get, get_dead, id_of, item, put, tell, within};
+use penstock_core::deadline::Deadline;
 use penstock_core::layout::{
     BODY_AT, CONTROL_AT, Control, GetLine, KIND_AT, Owner, PutLine, QueueControl, SHUT_AT_ONCE, SHUT_DOWN, SLOT_HEAD,
     SlotHead, State, state_of,
 };
-use penstock_core::queue::{Depth, Expectation, Plan, Reservation};
+use penstock_core::queue::{Depth, Expectation, Got, Plan, Reservation, Wait};
 use penstock_core::rings::Ring;
 use penstock_core::segment::Trust;
+use penstock_core::slots::INLINE_MAX;
 use penstock_core::{Error, Location, Queue, fault};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt::Write as _;
@@ -383,6 +385,74 @@ impl Scene {
         self.ends() > ended_before
     }
 
+    /// Forks a process that stops at the `n`th point that it passes, if there is one, and does the rest when it is let go on.
+    pub fn stop_in(&self, op: &Op, n: u64) -> Child {
+        let mut child = Child::run(|| {
+            let victim = Victim {
+                queue: self.queue(),
+                log: &self.log,
+                ready: &self.ready,
+                dead: &self.dead,
+                bytes: self.bytes,
+                fresh: FRESH,
+            };
+            victim.queue.segment().me().expect("registered");
+            fault::arm_to_stop(i64::try_from(n).expect("few"));
+            (op.run)(&victim);
+            fault::arm(-1);
+            self.log.note(Event::End);
+        });
+        super::wait_for("a stop or an end", Duration::from_secs(10), || {
+            child.state() == 'T' || child.wait(Duration::ZERO).is_some()
+        });
+        child
+    }
+
+    /// What a survivor can do beside a stopped process: takes an item and puts one, if it need not wait for a lock.
+    pub fn go_on_beside_the_stopped(&mut self) -> Result<(), String> {
+        let mut tick = || Ok(());
+        let soon = || Deadline::after(Some(Duration::from_millis(1)));
+        let now = Deadline::after(Some(Duration::ZERO));
+        let mut small = [0; INLINE_MAX];
+        let got = self.queue().get(&mut small, &mut Wait { lock: soon(), change: now, tick: &mut tick });
+        let bytes = match got {
+            Ok(Got::Copied(len)) => Some(small[..len].to_vec()),
+            Ok(Got::Leased(lease)) => {
+                let mut out = vec![0; lease.len()];
+                self.queue().read(&lease, &mut out).map_err(|error| format!("read: {error:?}"))?;
+                // The stopped one may hold the lock when this is to be ended: then it ends with the next repair.
+                match self.queue().release(&lease, &mut Wait { lock: soon(), change: now, tick: &mut tick }) {
+                    Ok(()) => Some(out),
+                    Err(Error::Busy) => {
+                        self.queue().abandon_lease(&lease);
+                        self.log.note(Event::Late(id_of(&out)?));
+                        None
+                    }
+                    Err(error) => return Err(format!("release: {error:?}")),
+                }
+            }
+            Err(Error::Empty) => None,
+            Err(error) => return Err(format!("get: {error:?}")),
+        };
+        if let Some(bytes) = bytes {
+            let id = id_of(&bytes)?;
+            self.log.note(Event::Taking(id));
+            self.log.note(Event::Took(id));
+            self.log.note(Event::Limit(1));
+        }
+        let fresh = 3 * FRESH;
+        let put = item(fresh, self.bytes);
+        self.log.note(Event::Putting(fresh));
+        self.log.note(Event::Late(fresh)); // the stopped one may put a lower number later
+        match self.queue().put(&[&put], &mut Wait { lock: soon(), change: now, tick: &mut tick }) {
+            Ok(()) => self.log.note(Event::Put(fresh)),
+            // A large item may wait in its slot for the lock that the stopped one holds.
+            Err(Error::Full | Error::Busy) => {}
+            Err(error) => return Err(format!("put: {error:?}")),
+        }
+        Ok(())
+    }
+
     fn ends(&self) -> usize {
         self.log.events().iter().filter(|event| **event == Event::End).count()
     }
@@ -652,7 +722,7 @@ impl Scene {
                     least += u64::from(has(Event::Put(id)) || is_present(id) || was_taken);
                     most += u64::from(has(Event::Put(id)) || is_present(id) || was_taken || may_be_taken);
                 }
-                Event::Settling(id) if !is_present(id) && seen.insert(id) => {
+                Event::Settling(id) | Event::Settled(id) if !is_present(id) && seen.insert(id) => {
                     // Gone and counted are one step, whoever finished it; unless somebody else took it.
                     let is_certain = has(Event::Settled(id)) || !has(Event::Taking(id));
                     let was_there = has(Event::Settled(id)) || self.ready.contains(&id) || self.dead.contains(&id);
