@@ -234,7 +234,7 @@ fn a_child_inherits_from_its_dead_parent() {
     let mutex = make(&location);
     let mut parent = Child::run(|| {
         take(&mutex).expect("free");
-        let child = Child::run(|| {
+        let child = Child::run_on(|| {
             let taken = take(&mutex);
             board[0].store(1 + u64::from(taken == Ok(true)), SeqCst);
         });

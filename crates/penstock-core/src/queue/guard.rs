@@ -4,8 +4,10 @@
 //! Whoever finds the get lock orphaned does not take it alone: two repairs that began with different locks would wait
 //! for each other, or work on the same slots. It repairs from the put lock on, and then takes the get lock anew.
 
+use super::state::PUT_GRACE;
 use super::{Queue, Wait};
 use crate::atomic::AtomicU32;
+use crate::deadline::Deadline;
 use crate::error::{Error, Result};
 use crate::layout::Owner;
 use crate::lock::{self, Coroner, OnDeath, Taken};
@@ -86,18 +88,23 @@ impl Queue {
     /// `Busy` once `wait.lock` has passed, `Corrupted`, what the tick returns. The lock is not held then.
     pub(super) fn lock_put(&self, wait: &mut Wait<'_>) -> Result<Held<'_>> {
         let word = &self.control().put.lock;
-        let table = self.segment().table()?;
         let me = self.segment().me()?;
-        self.check_not_poisoned()?;
-        let taken = lock::take(word, me, &table, OnDeath::Inherit, wait.lock, wait.tick)?;
-        let put = Held { word, me };
-        if taken == Taken::Inherited {
-            // Should this fail, `put` is dropped unfinished and the next holder repairs.
-            let get = self.lock_get_for_repair(wait)?;
-            self.set_right(&put, &get)?;
-            get.finish();
+        loop {
+            let table = self.segment().table()?;
+            self.check_not_poisoned()?;
+            let taken = lock::take(word, me, &table, OnDeath::Inherit, wait.lock, wait.tick)?;
+            let put = Held { word, me };
+            if taken == Taken::Clean {
+                return Ok(put);
+            }
+            match self.set_right_under(&put) {
+                Ok(()) => return Ok(put),
+                Err(error) => {
+                    drop(put); // unfinished: the next holder repairs
+                    go_on_after(error, wait)?;
+                }
+            }
         }
-        Ok(put)
     }
 
     /// Takes the get lock, repairing if its owner died.
@@ -117,37 +124,50 @@ impl Queue {
         }
     }
 
-    /// Takes the get lock with the put lock held, from the dead too: what follows is a repair.
-    fn lock_get_for_repair(&self, wait: &mut Wait<'_>) -> Result<Held<'_>> {
+    /// Takes the get lock with the put lock held, from the dead too, and repairs.
+    ///
+    /// Waits a moment only and runs no tick: what a tick runs may want the very lock that is held here.
+    fn set_right_under(&self, put: &Held<'_>) -> Result<()> {
         let word = &self.control().get.lock;
         let table = self.segment().table()?;
-        let me = self.segment().me()?;
-        lock::take(word, me, &table, OnDeath::Inherit, wait.lock, wait.tick)?;
-        Ok(Held { word, me })
+        let soon = Deadline::after(Some(PUT_GRACE));
+        lock::take(word, put.me, &table, OnDeath::Inherit, soon, &mut || Ok(()))?;
+        let get = Held { word, me: put.me };
+        self.set_right(put, &get)?;
+        get.finish();
+        Ok(())
     }
 
     /// Takes both locks and sets right what the dead left behind.
     ///
     /// # Errors
-    /// `Busy` if a living peer holds a lock past `wait.lock`; `Corrupted` if the slots cannot be.
+    /// `Busy` if a living peer holds a lock past `wait.lock`; `Corrupted` if the slots cannot be; what the tick returns.
     pub(super) fn repair(&self, wait: &mut Wait<'_>) -> Result<()> {
         let word = &self.control().put.lock;
-        let table = self.segment().table()?;
         let me = self.segment().me()?;
-        let taken = lock::take(word, me, &table, OnDeath::Inherit, wait.lock, wait.tick)?;
-        let put = Held { word, me };
-        let get = match self.lock_get_for_repair(wait) {
-            Ok(get) => get,
-            Err(error) => {
-                if taken == Taken::Clean {
-                    put.finish(); // nothing was begun
-                }
-                return Err(error);
+        loop {
+            let table = self.segment().table()?;
+            let taken = lock::take(word, me, &table, OnDeath::Inherit, wait.lock, wait.tick)?;
+            let put = Held { word, me };
+            let outcome = self.set_right_under(&put);
+            // Taken from the living and not set right, nothing was begun; from the dead, the next holder repairs.
+            if outcome.is_ok() || (taken == Taken::Clean && outcome == Err(Error::Busy)) {
+                put.finish();
+            } else {
+                drop(put);
             }
-        };
-        self.set_right(&put, &get)?;
-        get.finish();
-        put.finish();
-        Ok(())
+            match outcome {
+                Ok(()) => return Ok(()),
+                Err(error) => go_on_after(error, wait)?,
+            }
+        }
     }
+}
+
+/// After a repair that could not be had: `Ok` if the get lock's holder may be waited for once more.
+fn go_on_after(error: Error, wait: &mut Wait<'_>) -> Result<()> {
+    if error != Error::Busy || wait.lock.has_passed() {
+        return Err(error);
+    }
+    (wait.tick)()
 }

@@ -39,7 +39,7 @@ impl Queue {
     /// As [`Queue::peek`].
     pub fn peek_dead(&self, limit: usize, wait: &mut Wait<'_>) -> Result<Vec<Vec<u8>>> {
         let held = self.lock_get(wait)?;
-        let places = self.dead_places(limit.min(CHUNK))?;
+        let places = self.dead_places(limit)?;
         held.finish();
         Ok(places.into_iter().filter_map(|place| self.copy_if_unmoved(place)).collect())
     }

@@ -171,6 +171,7 @@ impl Queue {
     /// `ShutDown` (the slot went back), `LeaseLost` in a forked child, `Busy` or what the tick returns (still reserved), `Corrupted`.
     pub fn commit(&self, reservation: &Reservation, len: usize, wait: &mut Wait<'_>) -> Result<()> {
         self.check_mine(reservation.me)?;
+        self.note_check(reservation, len);
         let held = self.lock_put(wait)?;
         self.commit_held(held, reservation, len)
     }
@@ -181,8 +182,22 @@ impl Queue {
     /// As [`Queue::commit`].
     pub fn try_commit(&self, reservation: &Reservation, len: usize) -> Result<()> {
         self.check_mine(reservation.me)?;
+        self.note_check(reservation, len);
         let held = self.try_lock_put()?;
         self.commit_held(held, reservation, len)
+    }
+
+    /// Notes the check of an item that is to outlive a restart. Before the lock is taken: the slot is ours, and reading a
+    /// large item would keep others waiting.
+    fn note_check(&self, reservation: &Reservation, len: usize) {
+        if !self.segment().header().is_file {
+            return;
+        }
+        let Some(slot) = self.own_slot(reservation.number, reservation.word) else { return };
+        let mut bytes = vec![0; len.min(reservation.len)];
+        if self.slots().read(reservation.number, reservation.len, &mut bytes) {
+            slot.check.store(item_check(&bytes), Relaxed);
+        }
     }
 
     fn commit_held(&self, held: Held<'_>, reservation: &Reservation, len: usize) -> Result<()> {
@@ -200,11 +215,6 @@ impl Queue {
         if !self.move_into_place(reservation, len) {
             held.finish();
             return Err(self.segment().corrupted("a slot does not lie where the plan says"));
-        }
-        if self.segment().header().is_file {
-            let mut bytes = vec![0; len];
-            self.slots().read(reservation.number, len, &mut bytes);
-            slot.check.store(item_check(&bytes), Relaxed);
         }
         self.publish(reservation.number, slot, reservation.word, len)?;
         held.finish();
