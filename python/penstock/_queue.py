@@ -66,7 +66,7 @@ class Queue(_core.Queue):
         Foreign, NewerVersion, Corrupted: What is there is no queue, a newer one, or broken. It was not touched.
         NoSpace: There is no room for a queue like this. Nothing was created.
         Unsupported: The directory's file system cannot hold a queue. Nothing was created.
-        TooManyProcesses: 1023 living processes are attached.
+        TooManyProcesses: 1022 living processes are attached.
         ValueError, TypeError: A parameter is out of its range, or of a type that it cannot have.
 
     If killed: a queue being created is not there at all, or complete. A handle of a dead process is found by the

@@ -242,7 +242,6 @@ impl Lease {
     ///
     /// Raises:
     ///     LeaseLost: The lease is settled already, or belongs to the parent of this process. Nothing changed.
-    ///     Closed:
     ///
     /// If killed: the item is gone, or delivered again.
     fn ack(&self, py: Python<'_>) -> PyResult<()> {
@@ -257,9 +256,6 @@ impl Lease {
     ///     LeaseLost: The lease is settled already, or belongs to the parent of this process. Nothing changed.
     ///
     /// If killed: as if given back.
-    ///
-    /// __enter__   Return the lease itself.
-    /// __exit__    Acknowledge the item, or give it back if the block raised; do nothing if it is settled by then.
     fn give_back(&self, py: Python<'_>) -> PyResult<()> {
         self.end(py, End::GiveBack)
     }

@@ -415,7 +415,7 @@ impl Queue {
         self.handle.core.plan().max_item_bytes
     }
 
-    /// How often an item is delivered at most; one that would be delivered once more becomes a dead letter. None: without limit.
+    /// How often an item is delivered at most; given back or left by the dead after that, it becomes a dead letter. None: no limit.
     #[getter]
     fn max_deliveries(&self) -> Option<u64> {
         Some(self.handle.core.plan().max_deliveries).filter(|most| *most > 0)
@@ -964,7 +964,7 @@ impl Queue {
     /// Returns:
     ///     name, path, kind ("queue"), item, capacity, max_item_bytes, deliveries_limit, lifetime: as the properties;
     ///     waiting, writing, leased, free, dead_letters: slots in each state;
-    ///     put_total, settled_total: items ever put, and ever got, acknowledged or dropped;
+    ///     put_total, settled_total: items ever put, and ever acknowledged, dropped or told by task_done;
     ///     is_shutdown;
     ///     created_at: in seconds since 1970;
     ///     bytes_reserved, bytes_committed: length of the file, and memory used;

@@ -160,9 +160,6 @@ impl Reservation {
     ///     LeaseLost: It was committed or cancelled already, or belongs to the parent of this process. Nothing changed.
     ///
     /// If killed: as if cancelled.
-    ///
-    /// __enter__   Return the memory, a writable memoryview.
-    /// __exit__    Put the item, or free the room if the block raised; do nothing if that was done by then.
     fn cancel(&self, py: Python<'_>) -> PyResult<()> {
         let (room, core) = (&self.state.room, &self.state.handle.core);
         self.settle(py, || {
