@@ -266,10 +266,19 @@ fn killed_while_repairing_after_another() {
     let _one = one_at_a_time();
     let place = Place::new("crash-repair");
     let mut tally = Tally::new("killed while repairing after another");
-    for (size, fill) in [(Size::Small, Fill::Half), (Size::Large, Fill::Half), (Size::Small, Fill::Full)] {
-        for (op, stride) in [(&PUT, 5), (&COMMIT, 4), (&GET, 5), (&ACK, 4), (&GIVE_BACK, 7)] {
-            for heir in [&PUT, &GET] {
-                sweep_two(&mut tally, &place, op, heir, size, fill, stride);
+    // PENSTOCK_TEST_ALL=1: every pair at every point, for minutes; else some of them.
+    let is_all = std::env::var_os("PENSTOCK_TEST_ALL").is_some();
+    let some = [(&PUT, 5), (&COMMIT, 4), (&GET, 5), (&ACK, 4), (&GIVE_BACK, 7)];
+    let more = [(&CANCEL, 1), (&HOLD, 1), (&PURGE, 1), (&TASK_DONE, 1)];
+    let ops: Vec<(&Op, usize)> =
+        if is_all { some.map(|(op, _)| (op, 1)).into_iter().chain(more).collect() } else { some.to_vec() };
+    let heirs: &[&Op] = if is_all { &[&PUT, &GET, &COMMIT, &ACK, &GIVE_BACK] } else { &[&PUT, &GET] };
+    let scenes = [(Size::Small, Fill::Half), (Size::Large, Fill::Half), (Size::Small, Fill::Full)];
+    let more_scenes = [(Size::Large, Fill::Full), (Size::Small, Fill::Empty)];
+    for (size, fill) in scenes.into_iter().chain(more_scenes.into_iter().filter(|_| is_all)) {
+        for (op, stride) in &ops {
+            for heir in heirs {
+                sweep_two(&mut tally, &place, op, heir, size, fill, *stride);
             }
         }
     }

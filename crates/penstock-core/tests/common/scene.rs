@@ -207,21 +207,23 @@ impl Victim<'_> {
 
     /// Writes down that the oldest `n` items may be on loan at the moment of death.
     pub fn may_borrow(&self, n: usize) {
-        self.ready.iter().take(n).for_each(|id| self.note(Event::Late(*id)));
+        self.oldest(n).into_iter().for_each(|id| self.note(Event::Late(id)));
     }
 
-    /// Writes down that one more of the oldest `n` items, or of what victims have put, may be taken.
+    /// Writes down that one more of the oldest `n` items may be taken.
     pub fn may_take(&self, n: usize, kind: fn(u32) -> Event) {
-        let putting = self.log.events().into_iter().filter_map(|event| match event {
+        self.oldest(n).into_iter().for_each(|id| self.note(kind(id)));
+        self.note(Event::Limit(1));
+    }
+
+    /// The oldest `n` items. Whoever died before may have taken some of those that were there at first, and put others.
+    fn oldest(&self, n: usize) -> Vec<u32> {
+        let n = n + 4 * (self.fresh / FRESH).saturating_sub(1) as usize;
+        let put_since = self.log.events().into_iter().filter_map(|event| match event {
             Event::Putting(id) => Some(id),
             _ => None,
         });
-        // Whoever died before may have taken some of them.
-        let n = n + 4 * (self.fresh / FRESH - 1) as usize;
-        for id in self.ready.iter().copied().take(n).chain(putting) {
-            self.note(kind(id));
-        }
-        self.note(Event::Limit(1));
+        self.ready.iter().copied().take(n).chain(put_since).collect()
     }
 }
 
