@@ -4,10 +4,14 @@ use crate::errors;
 use crate::memory::{Keeper, Memory};
 use crate::queue::Handle;
 use penstock_core::queue::{Lease as Loan, Queue as Core};
+use penstock_core::slots::INLINE_MAX;
 use penstock_core::{Deadline, Error};
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::PyMemoryView;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::{AcqRel, Acquire};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// A read-only memoryview of a leased item's bytes.
@@ -28,25 +32,81 @@ enum End {
     GiveBack,
 }
 
-/// Where a lease stands: how many views of it live, and what was decided. The slot is settled when both allow it.
-struct Standing {
-    views: usize,
-    decided: Option<End>,
-    is_settled: bool,
+/// Where a lease stands, in one word: what was decided, whether the slot is settled, and how many views of it live. The slot
+/// is settled once an end is decided and the last view has gone.
+struct Standing(AtomicU32);
+
+const ACK: u32 = 1;
+const GIVE_BACK: u32 = 2;
+const DECIDED: u32 = ACK | GIVE_BACK;
+const SETTLED: u32 = 4;
+/// One view; they are counted from this bit on.
+const VIEW: u32 = 8;
+
+impl Standing {
+    fn new() -> Standing {
+        Standing(AtomicU32::new(0))
+    }
+
+    fn end_in(word: u32) -> Option<End> {
+        match word & DECIDED {
+            0 => None,
+            ACK => Some(End::Ack),
+            _ => Some(End::GiveBack),
+        }
+    }
+
+    fn is_decided(&self) -> bool {
+        self.0.load(Acquire) & DECIDED != 0
+    }
+
+    fn has_views(&self) -> bool {
+        self.0.load(Acquire) >= VIEW
+    }
+
+    /// Counts a view in; false if an end was decided before.
+    fn add_view(&self) -> bool {
+        let add = |word| (word & DECIDED == 0).then_some(word + VIEW);
+        self.0.fetch_update(AcqRel, Acquire, add).is_ok()
+    }
+
+    /// Counts a view out; returns the end that the caller has to bring about now, if it has to.
+    fn drop_view(&self) -> Option<End> {
+        let is_last = |word: u32| word < 2 * VIEW && word & DECIDED != 0 && word & SETTLED == 0;
+        let drop = |word| Some((word - VIEW) | if is_last(word) { SETTLED } else { 0 });
+        match self.0.fetch_update(AcqRel, Acquire, drop) {
+            Ok(before) if is_last(before) => Standing::end_in(before),
+            _ => None,
+        }
+    }
+
+    /// Decides how the lease ends. Returns whether the caller has to settle the slot now; `None` if an end was decided before.
+    fn decide(&self, end: End) -> Option<bool> {
+        let bits = if end == End::Ack { ACK } else { GIVE_BACK };
+        let decide = |word: u32| (word & DECIDED == 0).then_some(word | bits | if word < VIEW { SETTLED } else { 0 });
+        self.0.fetch_update(AcqRel, Acquire, decide).ok().map(|before| before < VIEW)
+    }
+
+    /// The settlement failed: the lease stands as before.
+    fn undo(&self) {
+        self.0.fetch_and(!(DECIDED | SETTLED), AcqRel);
+    }
+
+    /// How to end a lease that nobody refers to any more; `None` if it is settled.
+    fn last_end(&mut self) -> Option<End> {
+        let word = *self.0.get_mut();
+        (word & SETTLED == 0).then(|| Standing::end_in(word).unwrap_or(End::GiveBack))
+    }
 }
 
 /// A lease, shared by its Python object and the views made of it.
 struct State {
     handle: Arc<Handle>,
     loan: Loan,
-    standing: Mutex<Standing>,
+    standing: Standing,
 }
 
 impl State {
-    fn standing(&self) -> MutexGuard<'_, Standing> {
-        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Settles without waiting; for the moment when the last view goes, in which nothing can be raised.
     fn settle_quietly(&self, end: End) {
         let mut tick = || Ok(());
@@ -64,10 +124,7 @@ impl State {
 
 impl Drop for State {
     fn drop(&mut self) {
-        let standing = self.standing.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if !standing.is_settled {
-            standing.is_settled = true;
-            let end = standing.decided.unwrap_or(End::GiveBack);
+        if let Some(end) = self.standing.last_end() {
             self.settle_quietly(end);
         }
         self.handle.leave();
@@ -81,11 +138,7 @@ impl Keeper for InPlace {}
 
 impl Drop for InPlace {
     fn drop(&mut self) {
-        let mut standing = self.0.standing();
-        standing.views -= 1;
-        if let (0, Some(end), false) = (standing.views, standing.decided, standing.is_settled) {
-            standing.is_settled = true;
-            drop(standing);
+        if let Some(end) = self.0.standing.drop_view() {
             self.0.settle_quietly(end);
         }
     }
@@ -108,7 +161,7 @@ impl Drop for InPlace {
 #[pyclass(frozen, module = "penstock._core")]
 pub struct Lease {
     state: Arc<State>,
-    value: Mutex<Option<Py<PyAny>>>,
+    value: PyOnceLock<Py<PyAny>>,
     view: Mutex<Option<Py<PyAny>>>,
 }
 
@@ -116,8 +169,8 @@ impl Lease {
     /// Wraps a loan.
     pub fn new(handle: Arc<Handle>, loan: Loan) -> Lease {
         handle.usage.enter();
-        let standing = Mutex::new(Standing { views: 0, decided: None, is_settled: false });
-        Lease { state: Arc::new(State { handle, loan, standing }), value: Mutex::new(None), view: Mutex::new(None) }
+        let state = Arc::new(State { handle, loan, standing: Standing::new() });
+        Lease { state, value: PyOnceLock::new(), view: Mutex::new(None) }
     }
 
     fn lost(&self, py: Python<'_>) -> PyErr {
@@ -125,32 +178,48 @@ impl Lease {
     }
 
     fn check_unsettled(&self, py: Python<'_>) -> PyResult<()> {
-        if self.state.standing().decided.is_some() { Err(self.lost(py)) } else { Ok(()) }
+        if self.state.standing.is_decided() { Err(self.lost(py)) } else { Ok(()) }
     }
 
     /// Makes a view of the item's bytes that keeps the slot leased.
     fn raw_view<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyMemoryView>> {
-        self.check_unsettled(py)?;
         let state = &self.state;
-        state.standing().views += 1;
+        if !state.standing.add_view() {
+            return Err(self.lost(py));
+        }
         view_of(py, &state.handle.core, &state.loan, Box::new(InPlace(Arc::clone(state))))
+    }
+
+    /// The item, from a copy of its bytes, if they are few: a view costs more than all the rest. `None` for a large one, and in
+    /// a forked child, which may look at its parent's lease but not count on it.
+    fn small_value<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.check_unsettled(py)?;
+        let (state, mut small) = (&self.state, [0; INLINE_MAX]);
+        let Some(small) = small.get_mut(..state.loan.len()) else { return Ok(None) };
+        match state.handle.core.read(&state.loan, small) {
+            Ok(()) => state.handle.kind.decode(py, small).map(Some),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// The item, decoded from where it lies.
+    fn value_in_place<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let view = self.raw_view(py)?;
+        let value = self.state.handle.kind.decode_view(view.as_any());
+        let _ = view.call_method0("release");
+        value
     }
 
     /// Decides how the lease ends, and ends it now unless somebody still looks at the item in place.
     fn end(&self, py: Python<'_>, end: End) -> PyResult<()> {
-        self.forget_view(py);
         let state = &self.state;
-        {
-            let mut standing = state.standing();
-            if standing.decided.is_some() {
-                drop(standing);
-                return Err(self.lost(py));
-            }
-            standing.decided = Some(end);
-            if standing.views > 0 {
-                return Ok(());
-            }
-            standing.is_settled = true;
+        if state.standing.has_views() {
+            self.forget_view(py);
+        }
+        match state.standing.decide(end) {
+            Some(true) => {}
+            Some(false) => return Ok(()), // the last view settles it
+            None => return Err(self.lost(py)),
         }
         let core = &state.handle.core;
         let tried = match end {
@@ -162,9 +231,7 @@ impl Lease {
             tried => tried.map_err(|error| errors::from_core(py, &error)),
         };
         if ended.is_err() {
-            let mut standing = state.standing();
-            standing.decided = None;
-            standing.is_settled = false;
+            state.standing.undo();
         }
         ended
     }
@@ -196,21 +263,21 @@ impl Lease {
     /// The item, decoded on first use: an object of its own, which may be kept. Raises DecodeError; the item stays leased then.
     #[getter]
     fn value<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        if let Some(value) = &*self.value.lock().unwrap_or_else(PoisonError::into_inner) {
+        if let Some(value) = self.value.get(py) {
             return Ok(value.bind(py).clone());
         }
-        let view = self.raw_view(py)?;
-        let value = self.state.handle.kind.decode_view(view.as_any());
-        let _ = view.call_method0("release");
-        let value = value?;
-        *self.value.lock().unwrap_or_else(PoisonError::into_inner) = Some(value.clone().unbind());
-        Ok(value)
+        let value = match self.small_value(py)? {
+            Some(value) => value,
+            None => self.value_in_place(py)?,
+        };
+        Ok(self.value.get_or_init(py, || value.unbind()).bind(py).clone())
     }
 
     /// The item in place, read-only: a memoryview for bytes and numbers, else an object whose large buffers lie in the
     /// queue's memory. While something made from it lives, the slot stays taken, also after `ack`.
     #[getter]
     fn view<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.check_unsettled(py)?;
         if let Some(view) = &*self.view.lock().unwrap_or_else(PoisonError::into_inner) {
             return Ok(view.bind(py).clone());
         }
@@ -235,7 +302,7 @@ impl Lease {
     /// Whether the lease was acknowledged or given back.
     #[getter]
     fn is_settled(&self) -> bool {
-        self.state.standing().decided.is_some()
+        self.state.standing.is_decided()
     }
 
     /// Acknowledge the item: it leaves the queue for good.
