@@ -2,7 +2,8 @@
 
 mod common;
 
-use common::scene::{BOTH, CAPACITY, Event, Fill, Op, SMALL, Scene, Size, Victim};
+use common::scene::{BOTH, CAPACITY, Fill, SMALL, Scene, Size};
+use common::victim::{Event, Op, Victim};
 use common::{BY_SIGKILL, Board, Child, Place, at_once, die, get, get_dead, get_waiting, id_of, item};
 use common::{one_at_a_time, put, tell, wait_for, within};
 use penstock_core::{Error, Queue, fault};
@@ -344,14 +345,7 @@ fn whoever_waits_for_a_lock_inherits_it_from_the_killed() {
             let scene = Scene::new(&place, op, Size::Small, Fill::Half);
             let board = Board::new(2);
             let mut holder = Child::run(|| {
-                let victim = Victim {
-                    queue: scene.queue(),
-                    log: &scene.log,
-                    ready: &scene.ready,
-                    dead: &scene.dead,
-                    bytes: scene.bytes,
-                    fresh: 100,
-                };
+                let victim = scene.victim(1);
                 victim.queue.segment().me().expect("registered");
                 fault::arm_to_stop(n);
                 (op.run)(&victim);

@@ -4,28 +4,28 @@
 //! The victim writes down, outside of the queue, what it is about to do and what has returned. From that follows what
 //! the survivor must find: what had returned has happened, what had not begun has not, and what lies between is whole either way.
 
-use super::{BY_SIGKILL, Board, Child, Place, Raw, at_once, die, get, get_dead, id_of, item, put, tell, within};
-use penstock_core::deadline::Deadline;
+use super::victim::{Event, Log, Op, Victim};
+use super::{Board, Child, Place, Raw, at_once, get, get_dead, id_of, item, put, within};
 use penstock_core::layout::{
-    BODY_AT, CONTROL_AT, Control, GetLine, KIND_AT, Owner, PutLine, QueueControl, SHUT_AT_ONCE, SHUT_DOWN, SLOT_HEAD,
-    SlotHead, State, state_of,
+    BODY_AT, CONTROL_AT, Control, Entry, GetLine, KIND_AT, Owner, PutLine, QueueControl, SHUT_AT_ONCE, SHUT_DOWN,
+    SlotHead, State, TABLE_AT, state_of,
 };
-use penstock_core::queue::{Depth, Expectation, Got, Plan, Reservation, Wait};
+use penstock_core::queue::{Depth, Expectation, Plan, Reservation};
 use penstock_core::rings::Ring;
 use penstock_core::segment::Trust;
-use penstock_core::slots::INLINE_MAX;
-use penstock_core::{Error, Location, Queue, fault};
+use penstock_core::{Error, Location, Queue};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::fmt::Write as _;
 use std::mem::offset_of;
 use std::sync::atomic::Ordering::SeqCst;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Items that wait at most.
 pub const CAPACITY: u64 = 6;
 /// Numbers of the items that the first victim puts; the second's are twice that.
 pub const FRESH: u32 = 100;
 const FILLERS: u32 = 1000;
+/// Nobody has a higher number than this in these scenes.
+pub const WATCHED_ENTRIES: usize = 16;
 /// Where the words of the queue's control lines lie that the checks look at.
 const PUT_LOCK: usize = KIND_AT + offset_of!(QueueControl, put) + offset_of!(PutLine, lock);
 const GET_LOCK: usize = KIND_AT + offset_of!(QueueControl, get) + offset_of!(GetLine, lock);
@@ -78,6 +78,9 @@ impl Size {
 pub const SMALL: &[Size] = &[Size::Small];
 pub const BOTH: &[Size] = &[Size::Small, Size::Large];
 
+/// Length of a reserved item that was sent shorter than reserved: it fits the slot itself.
+pub const SHORT: usize = 40;
+
 /// What the survivor does first: each meets the dead in another way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum First {
@@ -94,156 +97,6 @@ pub enum First {
 }
 
 pub const FIRSTS: [First; 5] = [First::Drain, First::Fill, First::Reserve, First::Newcomer, First::Attach];
-
-/// What a victim writes down.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Event {
-    /// Begins to put the item.
-    Putting(u32),
-    /// The put returned.
-    Put(u32),
-    /// Begins something that may take the item.
-    Taking(u32),
-    /// It was taken.
-    Took(u32),
-    /// Begins something that may take the item and count it as dealt with.
-    Settling(u32),
-    /// It was taken and counted.
-    Settled(u32),
-    /// Of all items that may be taken, so many more may be missing.
-    Limit(u32),
-    /// The item may move between those that wait and the dead letters.
-    Moving(u32),
-    /// The item may be on loan at the moment of death: those who do not notice the death may get newer ones first.
-    Late(u32),
-    /// Begins to count so many as dealt with.
-    Counting(u32),
-    /// Has counted them.
-    Counted(u32),
-    /// The operation has returned.
-    End,
-}
-
-const KINDS: [fn(u32) -> Event; 12] = [
-    Event::Putting,
-    Event::Put,
-    Event::Taking,
-    Event::Took,
-    Event::Settling,
-    Event::Settled,
-    Event::Limit,
-    Event::Moving,
-    Event::Late,
-    Event::Counting,
-    Event::Counted,
-    |_| Event::End,
-];
-
-/// What victims have written down, in memory that outlives them.
-pub struct Log(Board);
-
-impl Log {
-    fn new() -> Log {
-        Log(Board::new(512))
-    }
-
-    fn clear(&self) {
-        self.0[0].store(0, SeqCst);
-    }
-
-    pub fn note(&self, event: Event) {
-        let (kind, value) = match event {
-            Event::Putting(id) => (0, id),
-            Event::Put(id) => (1, id),
-            Event::Taking(id) => (2, id),
-            Event::Took(id) => (3, id),
-            Event::Settling(id) => (4, id),
-            Event::Settled(id) => (5, id),
-            Event::Limit(n) => (6, n),
-            Event::Moving(id) => (7, id),
-            Event::Late(id) => (8, id),
-            Event::Counting(n) => (9, n),
-            Event::Counted(n) => (10, n),
-            Event::End => (11, 0),
-        };
-        let at = self.0[0].load(SeqCst);
-        self.0[1 + usize::try_from(at).expect("short")].store(kind << 32 | u64::from(value), SeqCst);
-        self.0[0].store(at + 1, SeqCst);
-    }
-
-    fn events(&self) -> Vec<Event> {
-        let len = usize::try_from(self.0[0].load(SeqCst)).expect("short");
-        let read = |word: u64| KINDS[usize::try_from(word >> 32).expect("a kind")]((word & 0xFFFF_FFFF) as u32);
-        self.0[1..=len].iter().map(|word| read(word.load(SeqCst))).collect()
-    }
-}
-
-/// What a victim knows.
-pub struct Victim<'a> {
-    pub queue: &'a Queue,
-    pub log: &'a Log,
-    /// The items that waited before any victim, oldest first.
-    pub ready: &'a [u32],
-    /// The dead letters then, oldest first.
-    pub dead: &'a [u32],
-    /// Size of an item.
-    pub bytes: usize,
-    /// The number of the first item that it puts.
-    pub fresh: u32,
-}
-
-impl Victim<'_> {
-    pub fn note(&self, event: Event) {
-        self.log.note(event);
-    }
-
-    /// Puts an item and writes it down.
-    pub fn put(&self, id: u32) {
-        self.note(Event::Putting(id));
-        if put(self.queue, &item(id, self.bytes)).is_ok() {
-            self.note(Event::Put(id));
-        }
-    }
-
-    /// Writes down that the oldest `n` items may be on loan at the moment of death.
-    pub fn may_borrow(&self, n: usize) {
-        self.oldest(n).into_iter().for_each(|id| self.note(Event::Late(id)));
-    }
-
-    /// Writes down that one more of the oldest `n` items may be taken.
-    pub fn may_take(&self, n: usize, kind: fn(u32) -> Event) {
-        self.oldest(n).into_iter().for_each(|id| self.note(kind(id)));
-        self.note(Event::Limit(1));
-    }
-
-    /// The oldest `n` items. Whoever died before may have taken some of those that were there at first, and put others.
-    fn oldest(&self, n: usize) -> Vec<u32> {
-        let n = n + 4 * (self.fresh / FRESH).saturating_sub(1) as usize;
-        let put_since = self.log.events().into_iter().filter_map(|event| match event {
-            Event::Putting(id) => Some(id),
-            _ => None,
-        });
-        self.ready.iter().copied().take(n).chain(put_since).collect()
-    }
-}
-
-/// Something that a victim does.
-pub struct Op {
-    pub name: &'static str,
-    pub sizes: &'static [Size],
-    /// How often an item may be delivered; 0 for ever.
-    pub max_deliveries: u64,
-    /// What the survivor does to the filled queue beforehand.
-    pub prepare: fn(&mut Scene),
-    /// What the victim does.
-    pub run: fn(&Victim<'_>),
-}
-
-impl Op {
-    pub const fn new(name: &'static str, sizes: &'static [Size], run: fn(&Victim<'_>)) -> Op {
-        Op { name, sizes, max_deliveries: 0, prepare: |_| {}, run }
-    }
-}
 
 /// Slots by state, and how often their items were handed out.
 #[derive(Debug, Clone, Copy, Default)]
@@ -264,6 +117,7 @@ pub struct Scene {
     pub dead: Vec<u32>,
     slots: u64,
     stride: usize,
+    total_bytes: usize,
     /// Items put and dealt with before any victim.
     totals: (u64, u64),
     newcomer: Option<Child>,
@@ -282,6 +136,7 @@ impl Scene {
         let queue = Queue::create(&location, &plan).expect("created");
         let raw = Raw::of(&location);
         let (slots, stride) = (queue.plan().slots, queue.plan().stride);
+        let total_bytes = usize::try_from(queue.plan().total_bytes).expect("short");
         let mut scene = Scene {
             location,
             queue: Some(queue),
@@ -292,6 +147,7 @@ impl Scene {
             dead: Vec::new(),
             slots,
             stride,
+            total_bytes,
             totals: (0, 0),
             newcomer: None,
             victims: 2,
@@ -361,101 +217,20 @@ impl Scene {
         (BODY_AT + 3 * 4 * ring_len).next_multiple_of(64)
     }
 
-    /// Forks a victim that dies at the `n`th point that it passes, or right after the operation. True if it had returned.
-    pub fn kill_in(&mut self, op: &Op, n: u64, nth_victim: u32, registers: bool) -> bool {
-        let ended_before = self.ends();
-        let mut child = Child::run(|| {
-            let victim = Victim {
-                queue: self.queue(),
-                log: &self.log,
-                ready: &self.ready,
-                dead: &self.dead,
-                bytes: self.bytes,
-                fresh: FRESH * nth_victim,
-            };
-            if !registers {
-                victim.queue.segment().me().expect("registered");
-            }
-            fault::arm(i64::try_from(n).expect("few"));
-            (op.run)(&victim);
-            fault::arm(-1);
-            self.log.note(Event::End);
-            die();
-        });
-        let ended = child.end();
-        assert_eq!(ended, BY_SIGKILL, "the victim of '{}' at {n}", op.name);
-        self.ends() > ended_before
-    }
-
-    /// Forks a process that stops at the `n`th point that it passes, if there is one, and does the rest when it is let go on.
-    pub fn stop_in(&self, op: &Op, n: u64) -> Child {
-        let mut child = Child::run(|| {
-            let victim = Victim {
-                queue: self.queue(),
-                log: &self.log,
-                ready: &self.ready,
-                dead: &self.dead,
-                bytes: self.bytes,
-                fresh: FRESH,
-            };
-            victim.queue.segment().me().expect("registered");
-            fault::arm_to_stop(i64::try_from(n).expect("few"));
-            (op.run)(&victim);
-            fault::arm(-1);
-            self.log.note(Event::End);
-        });
-        super::wait_for("a stop or an end", Duration::from_secs(10), || {
-            child.state() == 'T' || child.wait(Duration::ZERO).is_some()
-        });
-        child
-    }
-
-    /// What a survivor can do beside a stopped process: takes an item and puts one, if it need not wait for a lock.
-    pub fn go_on_beside_the_stopped(&mut self) -> Result<(), String> {
-        let mut tick = || Ok(());
-        let soon = || Deadline::after(Some(Duration::from_millis(1)));
-        let now = Deadline::after(Some(Duration::ZERO));
-        let mut small = [0; INLINE_MAX];
-        let got = self.queue().get(&mut small, &mut Wait { lock: soon(), change: now, tick: &mut tick });
-        let bytes = match got {
-            Ok(Got::Copied(len)) => Some(small[..len].to_vec()),
-            Ok(Got::Leased(lease)) => {
-                let mut out = vec![0; lease.len()];
-                self.queue().read(&lease, &mut out).map_err(|error| format!("read: {error:?}"))?;
-                // The stopped one may hold the lock when this is to be ended: then it ends with the next repair.
-                match self.queue().release(&lease, &mut Wait { lock: soon(), change: now, tick: &mut tick }) {
-                    Ok(()) => Some(out),
-                    Err(Error::Busy) => {
-                        self.queue().abandon_lease(&lease);
-                        self.log.note(Event::Late(id_of(&out)?));
-                        None
-                    }
-                    Err(error) => return Err(format!("release: {error:?}")),
-                }
-            }
-            Err(Error::Empty) => None,
-            Err(error) => return Err(format!("get: {error:?}")),
-        };
-        if let Some(bytes) = bytes {
-            let id = id_of(&bytes)?;
-            self.log.note(Event::Taking(id));
-            self.log.note(Event::Took(id));
-            self.log.note(Event::Limit(1));
+    /// What the `nth` victim knows.
+    pub fn victim(&self, nth: u32) -> Victim<'_> {
+        Victim {
+            queue: self.queue(),
+            log: &self.log,
+            ready: &self.ready,
+            dead: &self.dead,
+            bytes: self.bytes,
+            fresh: FRESH * nth,
         }
-        let fresh = 3 * FRESH;
-        let put = item(fresh, self.bytes);
-        self.log.note(Event::Putting(fresh));
-        self.log.note(Event::Late(fresh)); // the stopped one may put a lower number later
-        match self.queue().put(&[&put], &mut Wait { lock: soon(), change: now, tick: &mut tick }) {
-            Ok(()) => self.log.note(Event::Put(fresh)),
-            // A large item may wait in its slot for the lock that the stopped one holds.
-            Err(Error::Full | Error::Busy) => {}
-            Err(error) => return Err(format!("put: {error:?}")),
-        }
-        Ok(())
     }
 
-    fn ends(&self) -> usize {
+    /// How many victims have returned from what they did.
+    pub fn ends(&self) -> usize {
         self.log.events().iter().filter(|event| **event == Event::End).count()
     }
 
@@ -480,18 +255,22 @@ impl Scene {
         self.raw.u32(PUT_LOCK) != 0 || self.raw.u32(GET_LOCK) != 0
     }
 
-    /// What the shared memory looks like, without clocks and pids.
-    fn fingerprint(&self) -> u64 {
-        let ring_bytes = 3 * 4 * usize::try_from(Ring::length_for(self.slots)).expect("short");
-        let mut bytes = self.raw.bytes(CONTROL_AT, 16);
-        bytes.extend(self.raw.bytes(KIND_AT, CONTROL_LINES));
-        bytes.extend(self.raw.bytes(BODY_AT, ring_bytes));
-        let slots_at = self.slots_at();
+    /// All bytes of the segment as they are.
+    pub fn snapshot(&self) -> Vec<u8> {
+        self.raw.bytes(0, self.total_bytes)
+    }
+
+    /// What the shared memory in a snapshot looks like, without clocks and pids.
+    pub fn fingerprint(&self, snapshot: &[u8]) -> u64 {
+        let mut bytes = snapshot[CONTROL_AT..CONTROL_AT + 16].to_vec();
+        bytes.extend(&snapshot[KIND_AT..KIND_AT + CONTROL_LINES]);
+        let entries = snapshot[TABLE_AT..BODY_AT].chunks(size_of::<Entry>()).take(WATCHED_ENTRIES);
+        entries.for_each(|entry| bytes.extend(&entry[..4]));
+        let body = bytes.len();
+        bytes.extend(&snapshot[BODY_AT..]);
         for number in 0..usize::try_from(self.slots).expect("few") {
-            let mut head = self.raw.bytes(slots_at + number * self.stride, SLOT_HEAD);
-            let since = offset_of!(SlotHead, since_ms);
-            head[since..since + 4].fill(0);
-            bytes.extend(head);
+            let since = self.slots_at() + number * self.stride + offset_of!(SlotHead, since_ms);
+            bytes[body + since - BODY_AT..][..4].fill(0);
         }
         penstock_core::layout::checksum(&bytes)
     }
@@ -771,99 +550,10 @@ impl Scene {
     }
 }
 
-/// Length of a reserved item that was sent shorter than reserved: it fits the slot itself.
-pub const SHORT: usize = 40;
-
 impl Drop for Scene {
     fn drop(&mut self) {
         self.newcomer = None;
         self.queue = None;
         let _ = std::fs::remove_file(&self.location.path);
-    }
-}
-
-// ------------------------------------------------------------------------------------------------------- sweeps
-
-/// What many deaths came to.
-pub struct Tally {
-    what: &'static str,
-    begun: Instant,
-    points: u64,
-    distinct: HashSet<u64>,
-    failures: Vec<String>,
-}
-
-impl Tally {
-    pub fn new(what: &'static str) -> Tally {
-        Tally { what, begun: Instant::now(), points: 0, distinct: HashSet::new(), failures: Vec::new() }
-    }
-
-    /// Counts one death, and lets the survivor go on.
-    pub fn count(&mut self, scene: &mut Scene, first: First, story: impl FnOnce() -> String) {
-        self.distinct.insert(scene.fingerprint());
-        let outcome = scene.survive(first);
-        self.count_outcome(outcome, || format!("{}, then {first:?}", story()));
-    }
-
-    pub fn count_outcome(&mut self, outcome: Result<(), String>, story: impl FnOnce() -> String) {
-        self.points += 1;
-        if let Err(why) = outcome {
-            self.failures.push(format!("{}: {why}", story()));
-        }
-    }
-
-    /// Says how it went, in one line, and fails if anything did.
-    pub fn finish(self) {
-        let mut line = format!(
-            "{}: {} points, {} distinct states, {} failures, {:.1} s",
-            self.what,
-            self.points,
-            self.distinct.len(),
-            self.failures.len(),
-            self.begun.elapsed().as_secs_f64()
-        );
-        tell(&line);
-        for failure in self.failures.iter().take(20) {
-            let _ = write!(line, "\n  {failure}");
-        }
-        assert!(self.failures.is_empty(), "{line}");
-    }
-}
-
-/// Kills a victim at every point of `op`, for every filling, size and survivor.
-pub fn sweep(tally: &mut Tally, place: &Place, op: &Op, registers: bool) {
-    for (size, fill) in op.sizes.iter().flat_map(|size| FILLS.map(|fill| (*size, fill))) {
-        for first in FIRSTS {
-            for n in 0.. {
-                let mut scene = Scene::new(place, op, size, fill);
-                let has_returned = scene.kill_in(op, n, 1, registers);
-                tally.count(&mut scene, first, || format!("{} {size:?} {fill:?}, killed at {n}", op.name));
-                if has_returned {
-                    break;
-                }
-            }
-        }
-    }
-}
-
-/// Kills one victim at some points of `op`, and a second one at every point of `heir`, which meets what the first left.
-pub fn sweep_two(tally: &mut Tally, place: &Place, op: &Op, heir: &Op, size: Size, fill: Fill, stride: usize) {
-    for n in (0..).step_by(stride) {
-        let mut has_returned = false;
-        for m in 0.. {
-            let mut scene = Scene::new(place, op, size, fill);
-            has_returned = scene.kill_in(op, n, 1, false);
-            let is_last = scene.kill_in(heir, m, 2, false);
-            let first = FIRSTS[usize::try_from(n + m).expect("few") % 3]; // those that need no number
-            tally.count(&mut scene, first, || {
-                format!("{} {size:?} {fill:?}, killed at {n}, then {} killed at {m}", op.name, heir.name)
-            });
-            if is_last {
-                break;
-            }
-        }
-        if has_returned {
-            break;
-        }
     }
 }
