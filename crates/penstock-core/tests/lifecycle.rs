@@ -2,25 +2,16 @@
 
 mod common;
 
+use common::lifetimes::{check_closed, check_created, check_opened, check_unlinked, create_with_three, lasting, open};
 use common::{
     BY_SIGKILL, Board, Child, Place, Raw, WELL, at_once, die, get, one_at_a_time, plan, put, tell, wait_for, within,
 };
 use penstock_core::layout::{KIND_AT, PutLine, QueueControl};
-use penstock_core::queue::{Expectation, Plan};
-use penstock_core::segment::{Lifetime, Trust};
-use penstock_core::{Error, Location, Queue, fault};
+use penstock_core::segment::Lifetime;
+use penstock_core::{Error, Queue, fault};
 use std::mem::offset_of;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
-
-fn open(location: &Location) -> Result<Queue, Error> {
-    Queue::open(location, &Expectation::default(), Trust::OwnOnly)
-}
-
-fn open_or_create(location: &Location, plan: &Plan) -> Queue {
-    let opened = Queue::open_or_create(location, plan, &Expectation::default(), Trust::OwnOnly);
-    opened.expect("opened or created").0
-}
 
 /// Runs `act` in a child that dies at the `n`th point that it passes. True if `act` had returned: then the child died there.
 fn kill_in(n: i64, act: impl FnOnce()) -> bool {
@@ -41,18 +32,6 @@ fn in_child(act: impl FnOnce()) {
     assert_eq!(Child::run(act).end(), WELL);
 }
 
-/// Everything goes in, everything comes out.
-fn check_works(queue: &Queue) {
-    for _ in 0..2 {
-        let room = queue.plan().capacity;
-        (0..room).for_each(|i| put(queue, &i.to_le_bytes()).expect("room"));
-        assert_eq!(put(queue, &[0; 8]), Err(Error::Full));
-        (0..room).for_each(|i| assert_eq!(get(queue), Ok(i.to_le_bytes().to_vec())));
-        assert_eq!(get(queue), Err(Error::Empty));
-    }
-    assert_eq!(queue.depth().held, 0);
-}
-
 fn say(what: &str, points: i64) {
     tell(&format!("{what}: {points} points, 0 failures"));
 }
@@ -64,12 +43,7 @@ fn killed_while_creating_leaves_a_whole_queue_or_none() {
     let location = place.at("q");
     for n in 0.. {
         let has_returned = kill_in(n, || drop(Queue::create(&location, &plan(4, 8, 8)).map(std::mem::forget)));
-        let entries = place.entries();
-        assert!(entries.is_empty() || entries == ["q"], "killed at {n}: {entries:?}");
-        assert!(!has_returned || entries == ["q"], "what was created is there");
-        let queue = open_or_create(&location, &plan(4, 8, 8));
-        check_works(&queue);
-        queue.unlink().expect("unlinked");
+        check_created(&place, &location, has_returned);
         if has_returned {
             return say("killed while creating", n + 1);
         }
@@ -82,15 +56,9 @@ fn killed_while_opening_leaves_the_queue_as_it_was() {
     let place = Place::new("opening");
     let location = place.at("q");
     for n in 0.. {
-        in_child(|| {
-            let queue = Queue::create(&location, &plan(4, 8, 8)).expect("created");
-            (0..3u64).for_each(|i| put(&queue, &i.to_le_bytes()).expect("room"));
-        });
+        in_child(|| create_with_three(&location));
         let has_returned = kill_in(n, || open(&location).map(std::mem::forget).expect("opened"));
-        let queue = open(&location).expect("opened");
-        (0..3u64).for_each(|i| assert_eq!(get(&queue), Ok(i.to_le_bytes().to_vec())));
-        check_works(&queue);
-        queue.unlink().expect("unlinked");
+        check_opened(&location);
         if has_returned {
             return say("killed while opening", n + 1);
         }
@@ -103,22 +71,12 @@ fn killed_while_closing_leaves_a_queue_or_a_free_name() {
     let place = Place::new("closing");
     let location = place.at("q");
     for lifetime in [Lifetime::UntilUnlinked, Lifetime::WhileOpen] {
-        let plan = Plan { lifetime, ..plan(4, 8, 8) };
         for n in 0.. {
             let has_returned = kill_in(n, || {
-                let queue = Queue::create(&location, &plan).expect("created");
+                let queue = Queue::create(&location, &lasting(lifetime)).expect("created");
                 queue.close();
             });
-            let is_there = open(&location).map(|queue| check_works(&queue)).is_ok();
-            assert!(is_there || lifetime == Lifetime::WhileOpen || !has_returned, "killed at {n}: the queue is gone");
-            let queue = open_or_create(&location, &plan);
-            check_works(&queue);
-            drop(queue);
-            let entries = place.entries();
-            match lifetime {
-                Lifetime::UntilUnlinked => open(&location).expect("it stays").unlink().expect("unlinked"),
-                Lifetime::WhileOpen => assert!(entries.is_empty(), "killed at {n}: {entries:?}"),
-            }
+            check_closed(&place, &location, lifetime, has_returned);
             if has_returned {
                 say(&format!("killed while closing, {lifetime:?}"), n + 1);
                 break;
@@ -135,20 +93,7 @@ fn killed_while_unlinking_leaves_the_name_or_tells_of_its_end() {
     for n in 0.. {
         let queue = Queue::create(&location, &plan(4, 8, 8)).expect("created");
         let has_returned = kill_in(n, || queue.unlink().expect("unlinked"));
-        let is_there = !place.entries().is_empty();
-        assert!(!(has_returned && is_there));
-        // Whoever is attached goes on until it would have to wait.
-        check_works(&queue);
-        if is_there {
-            queue.unlink().expect("unlinked");
-        }
-        let begun = Instant::now();
-        let waited = within(Duration::from_secs(5), |wait| common::get_waiting(&queue, wait));
-        assert!(matches!(waited, Err(Error::Removed { .. })), "killed at {n}: {waited:?}");
-        assert!(begun.elapsed() < Duration::from_secs(1), "killed at {n}: told after {:?}", begun.elapsed());
-        let next = Queue::create(&location, &plan(4, 8, 8)).expect("the name is free");
-        check_works(&next);
-        next.unlink().expect("unlinked");
+        check_unlinked(&place, &location, &queue, has_returned);
         if has_returned {
             return say("killed while unlinking", n + 1);
         }

@@ -400,20 +400,8 @@ fn whatever_its_words_are_no_call_hangs_or_crashes() {
 #[cfg(feature = "crash-points")]
 mod killed_at_every_point {
     use super::*;
+    use common::objects::{check_mutex, cycle_mutex};
     use penstock_core::fault;
-
-    /// Takes and releases; tells on the board how far it came.
-    fn cycle(mutex: &Mutex, board: &Board, n: i64) {
-        fault::arm(n);
-        let told = take(mutex).expect("taken");
-        board[0].store(1 + u64::from(told), SeqCst);
-        take(mutex).expect("again");
-        mutex.release().expect("ours");
-        board[1].store(1, SeqCst);
-        mutex.release().expect("ours");
-        board[2].store(1, SeqCst);
-        fault::arm(-1);
-    }
 
     fn sweep(test: &str, is_orphaned: bool) {
         let _one = one_at_a_time();
@@ -428,17 +416,15 @@ mod killed_at_every_point {
                 });
                 assert_eq!(owner.end(), BY_SIGKILL);
             }
-            let ended = Child::run(|| cycle(&open(&location), &board, n)).end();
-            let [taken, releasing, released] = [0, 1, 2].map(|i| board[i].load(SeqCst));
-            let told = take_within(&mutex, Duration::from_secs(5)).unwrap_or_else(|error| panic!("point {n}: {error}"));
-            if released == 1 {
-                assert!(!told, "point {n}: it was given back");
-            } else if taken != 0 && releasing == 0 || taken == 0 && is_orphaned {
-                assert!(told, "point {n}: its owner died with it in hand");
-            }
-            assert_eq!((mutex.depth(), mutex.is_abandoned()), (1, told), "point {n}");
-            mutex.release().expect("ours");
-            assert_eq!(take(&mutex), Ok(false), "point {n}: told once");
+            let ended = Child::run(|| {
+                let mutex = open(&location);
+                fault::arm(n);
+                cycle_mutex(&mutex, &board);
+                fault::arm(-1);
+            })
+            .end();
+            let attempt = std::panic::AssertUnwindSafe(|| check_mutex(&mutex, &board, is_orphaned));
+            assert!(std::panic::catch_unwind(attempt).is_ok(), "point {n}");
             mutex.unlink().expect("there");
             if ended == WELL {
                 assert!(n > 10, "the points were passed: {n}");

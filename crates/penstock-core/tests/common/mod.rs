@@ -1,10 +1,13 @@
 //! What the tests share: a directory of one's own, items that show when they are torn, and children that can be killed.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub mod lifetimes;
+pub mod objects;
 pub mod ops;
 #[cfg(feature = "crash-points")]
 pub mod points;
 pub mod scene;
+pub mod sleepers;
 pub mod tally;
 pub mod victim;
 
@@ -13,7 +16,7 @@ use penstock_core::queue::{Got, Plan, Wait};
 use penstock_core::segment::Lifetime;
 use penstock_core::slots::INLINE_MAX;
 use penstock_core::{Error, Location, Queue};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
@@ -31,6 +34,15 @@ impl Place {
 
     pub fn at(&self, name: &str) -> Location {
         Location::named(&self.0, name).expect("a good name")
+    }
+
+    /// A file of one's own with these bytes.
+    pub fn copy(&self, name: &str, bytes: &[u8]) -> Location {
+        let location = self.at(name);
+        let mut options = std::fs::OpenOptions::new();
+        let file = options.write(true).create_new(true).mode(0o600).open(&location.path).expect("a new file");
+        file.write_all_at(bytes, 0).expect("copied");
+        location
     }
 
     pub fn path(&self) -> &Path {
@@ -140,6 +152,12 @@ fn part_of(id: u32, nth: usize) -> u64 {
 }
 
 // ------------------------------------------------------------------------------------------------------- children
+
+/// What a caught panic said.
+pub fn panic_of(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+    format!("panicked: {}", text.unwrap_or("without a word"))
+}
 
 /// Why a child is no more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -399,6 +417,11 @@ impl Raw {
         let mut bytes = vec![0; len];
         self.0.read_exact_at(&mut bytes, at as u64).expect("bytes of the segment");
         bytes
+    }
+
+    pub fn all(&self) -> Vec<u8> {
+        let len = self.0.metadata().expect("its length").len();
+        self.bytes(0, usize::try_from(len).expect("short"))
     }
 
     pub fn u32(&self, at: usize) -> u32 {
