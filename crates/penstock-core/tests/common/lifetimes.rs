@@ -44,6 +44,7 @@ pub fn check_created(place: &Place, location: &Location, has_returned: bool) {
     assert!(entries.is_empty() || entries == ["q"], "{entries:?}");
     assert!(!has_returned || entries == ["q"], "what was created is there");
     let queue = open_or_create(location, &plan(4, 8, 8));
+    assert_eq!(queue.totals(), (0, 0), "put, and dealt with");
     check_works(&queue);
     queue.unlink().expect("unlinked");
 }
@@ -51,6 +52,7 @@ pub fn check_created(place: &Place, location: &Location, has_returned: bool) {
 /// Killed while opening what [`create_with_three`] had made: the queue is as it was.
 pub fn check_opened(location: &Location) {
     let queue = open(location).expect("opened");
+    assert_eq!(queue.totals(), (3, 0), "put, and dealt with");
     (0..3u64).for_each(|i| assert_eq!(get(&queue), Ok(i.to_le_bytes().to_vec())));
     check_works(&queue);
     queue.unlink().expect("unlinked");

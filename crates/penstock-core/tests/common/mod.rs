@@ -1,7 +1,16 @@
 //! What the tests share: a directory of one's own, items that show when they are torn, and children that can be killed.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub mod campaign;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub mod follow;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub mod handles;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub mod heirs;
 pub mod lifetimes;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub mod lives;
 pub mod objects;
 pub mod ops;
 #[cfg(feature = "crash-points")]
@@ -9,6 +18,8 @@ pub mod points;
 pub mod scene;
 pub mod sleepers;
 pub mod tally;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub mod trace;
 pub mod victim;
 
 use penstock_core::deadline::Deadline;

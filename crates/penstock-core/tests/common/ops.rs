@@ -2,7 +2,10 @@
 
 use super::scene::{BOTH, SHORT, SMALL, Size};
 use super::victim::{Event, Op, Victim};
-use super::{at_once, get, get_dead, id_of, item};
+use super::{at_once, get, get_dead};
+use penstock_core::Queue;
+use penstock_core::queue::Expectation;
+use penstock_core::segment::Trust;
 use penstock_core::slots::INLINE_MAX;
 
 pub const PUT: Op = Op::new("put", BOTH, |victim| (0..2).for_each(|i| victim.put(victim.fresh + i)));
@@ -10,14 +13,14 @@ pub const PUT: Op = Op::new("put", BOTH, |victim| (0..2).for_each(|i| victim.put
 pub const PUT_BATCH: Op = Op::new("put_batch", SMALL, |victim| {
     let ids: Vec<u32> = (victim.fresh..victim.fresh + 3).collect();
     ids.iter().for_each(|id| victim.note(Event::Putting(*id)));
-    let bytes: Vec<u8> = ids.iter().flat_map(|id| item(*id, victim.bytes)).collect();
+    let bytes: Vec<u8> = ids.iter().flat_map(|id| victim.item(*id)).copied().collect();
     let put = at_once(|wait| victim.queue.put_batch(&bytes, wait)).unwrap_or(0);
     ids[..put].iter().for_each(|id| victim.note(Event::Put(*id)));
 });
 
 fn reserve(victim: &Victim<'_>, len: usize) -> Option<penstock_core::queue::Reservation> {
     let room = at_once(|wait| victim.queue.reserve(victim.bytes, wait)).ok()?;
-    let bytes = item(victim.fresh, len);
+    let bytes = &victim.item(victim.fresh)[..len];
     // SAFETY: the reservation is ours, and of at least this length.
     unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), victim.queue.reserved_bytes(&room), len) };
     Some(room)
@@ -52,7 +55,7 @@ pub const HOLD_ROOM: Op = Op::new("reserve twice and hold", BOTH, |victim| {
 });
 
 fn took(victim: &Victim<'_>, bytes: &[u8]) {
-    victim.note(Event::Took(id_of(bytes).expect("whole")));
+    victim.note(Event::Took(victim.id_of(bytes)));
 }
 
 pub const GET: Op = Op::new("get", BOTH, |victim| {
@@ -82,8 +85,8 @@ pub const ACK: Op = Op::new("lease and ack", BOTH, |victim| {
         let mut bytes = vec![0; lease.len()];
         victim.queue.read(&lease, &mut bytes).expect("read");
         at_once(|wait| victim.queue.ack(&lease, wait)).expect("acknowledged");
-        assert!(ids.is_none_or(|id| id <= id_of(&bytes).expect("whole")));
-        victim.note(Event::Settled(id_of(&bytes).expect("whole")));
+        assert!(ids.is_none_or(|id| id <= victim.id_of(&bytes)));
+        victim.note(Event::Settled(victim.id_of(&bytes)));
     }
 });
 
@@ -155,9 +158,11 @@ pub const SHUT_DOWN_HOLDING: Op = Op::new("lease, then shutdown at once", BOTH, 
 
 pub const EXPIRE: Op = Op {
     max_deliveries: 1,
-    prepare: |scene| scene.deliver_once(),
+    prepare: |scene| {
+        scene.deliver_once();
+        scene.ready.iter().take(1).for_each(|id| scene.log.note(Event::Moving(*id)));
+    },
     ..Op::new("expiry to dead letter", BOTH, |victim| {
-        victim.ready.iter().take(1).for_each(|id| victim.note(Event::Moving(*id)));
         if let Some(id) = victim.ready.get(1) {
             victim.note(Event::Taking(*id));
             victim.note(Event::Limit(1));
@@ -189,7 +194,7 @@ pub const GET_DEAD: Op = Op {
             victim.note(Event::Limit(1));
         }
         if let Ok(bytes) = get_dead(victim.queue) {
-            victim.note(Event::Settled(id_of(&bytes).expect("whole")));
+            victim.note(Event::Settled(victim.id_of(&bytes)));
         }
     })
 };
@@ -217,4 +222,9 @@ pub const PURGE_DEAD: Op = Op {
 pub const ATTACH_AND_DETACH: Op = Op::new("attach and detach", SMALL, |victim| {
     victim.queue.segment().me().expect("registered");
     victim.queue.close();
+});
+
+pub const OPEN: Op = Op::new("open", SMALL, |victim| {
+    let queue = Queue::open(victim.queue.segment().location(), &Expectation::default(), Trust::OwnOnly);
+    std::mem::forget(queue.expect("opened"));
 });

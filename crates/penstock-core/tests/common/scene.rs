@@ -7,8 +7,8 @@
 use super::victim::{Event, Log, Op, Victim};
 use super::{Board, Child, Place, Raw, at_once, get, get_dead, id_of, item, put, within};
 use penstock_core::layout::{
-    BODY_AT, CONTROL_AT, Control, Entry, GetLine, KIND_AT, Owner, PutLine, QueueControl, SHUT_AT_ONCE, SHUT_DOWN,
-    SlotHead, State, TABLE_AT, state_of,
+    BODY_AT, CONTROL_AT, Control, Entry, GENERATION_MASK, GetLine, KIND_AT, Owner, PutLine, QueueControl, SHUT_AT_ONCE,
+    SHUT_DOWN, SlotHead, State, TABLE_AT, state_of,
 };
 use penstock_core::queue::{Depth, Expectation, Plan, Reservation};
 use penstock_core::rings::Ring;
@@ -30,6 +30,7 @@ pub const WATCHED_ENTRIES: usize = 16;
 const PUT_LOCK: usize = KIND_AT + offset_of!(QueueControl, put) + offset_of!(PutLine, lock);
 const GET_LOCK: usize = KIND_AT + offset_of!(QueueControl, get) + offset_of!(GetLine, lock);
 const CURSOR: usize = CONTROL_AT + offset_of!(Control, cursor);
+const LOOKED: usize = CONTROL_AT + offset_of!(Control, looked_ms);
 const CONTROL_LINES: usize = size_of::<QueueControl>();
 
 /// How much waits when the victim begins.
@@ -164,6 +165,10 @@ impl Scene {
         scene
     }
 
+    pub fn location(&self) -> &Location {
+        &self.location
+    }
+
     pub fn queue(&self) -> &Queue {
         self.queue.as_ref().expect("attached")
     }
@@ -217,9 +222,63 @@ impl Scene {
         (BODY_AT + 3 * 4 * ring_len).next_multiple_of(64)
     }
 
+    /// Puts the queue and the notes into the state in which they were when both were copied.
+    pub fn restore(&self, snapshot: &[u8], notes: &[u64]) {
+        self.raw.write(0, snapshot);
+        self.log.restore(notes);
+    }
+
+    /// The same scene in a copy of the queue's file, for a survivor who was attached before any victim: he has the same
+    /// name in the copy, and nobody else lives there.
+    pub fn twin(&self, place: &Place) -> Scene {
+        let snapshot = self.snapshot();
+        let location = place.copy("twin", &snapshot);
+        let mut twin = Scene {
+            raw: Raw::of(&location),
+            location,
+            queue: None,
+            log: Log::new(),
+            ready: self.ready.clone(),
+            dead: self.dead.clone(),
+            newcomer: None,
+            ..*self
+        };
+        twin.attach_as(self.me(), &snapshot);
+        twin
+    }
+
+    /// Who the survivor is.
+    pub fn me(&self) -> Owner {
+        self.queue().segment().me().expect("registered")
+    }
+
+    /// Attaches to the twin as `me`, unless that is so already, and brings the snapshot and the notes there.
+    pub fn take_over(&mut self, me: Owner, snapshot: &[u8], notes: &[u64]) {
+        if self.queue.is_none() || self.me() != me {
+            self.attach_as(me, snapshot);
+        }
+        self.restore(snapshot, notes);
+    }
+
+    fn attach_as(&mut self, me: Owner, snapshot: &[u8]) {
+        self.queue = None;
+        let mut before = snapshot.to_vec();
+        let entry = TABLE_AT + usize::try_from(me.index()).expect("small") * size_of::<Entry>();
+        let generation = me.generation().wrapping_sub(1) & GENERATION_MASK;
+        before[entry..entry + 4].copy_from_slice(&generation.to_le_bytes());
+        before[CURSOR..CURSOR + 4].copy_from_slice(&(me.index() - 1).to_le_bytes());
+        self.raw.write(0, &before);
+        self.queue = Some(Queue::open(&self.location, &Expectation::default(), Trust::OwnOnly).expect("opened"));
+        assert_eq!(self.me(), me, "the survivor has the same name in the copy");
+    }
+
     /// What the `nth` victim knows.
     pub fn victim(&self, nth: u32) -> Victim<'_> {
+        let fresh = (1..=nth).flat_map(|nth| FRESH * nth..FRESH * nth + 3);
+        let ids = self.ready.iter().chain(&self.dead).copied().chain(fresh);
+        let items = ids.map(|id| (id, item(id, self.bytes))).collect();
         Victim {
+            items,
             queue: self.queue(),
             log: &self.log,
             ready: &self.ready,
@@ -279,6 +338,8 @@ impl Scene {
 
     /// Goes on after the deaths, and accounts for everything.
     pub fn survive(&mut self, first: First) -> Result<(), String> {
+        // Somebody has looked for the dead just before: nobody looks again unless he must.
+        self.raw.write(LOOKED, &penstock_core::sys::now_ms().to_le_bytes());
         let mut fillers = 0;
         let mut letters_then = None;
         let mut room = None;

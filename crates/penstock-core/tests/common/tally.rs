@@ -8,16 +8,24 @@ use std::time::Instant;
 
 /// What many deaths came to.
 pub struct Tally {
-    what: &'static str,
+    what: String,
     begun: Instant,
     points: u64,
+    kills: u64,
     distinct: HashSet<u64>,
     failures: Vec<String>,
 }
 
 impl Tally {
-    pub fn new(what: &'static str) -> Tally {
-        Tally { what, begun: Instant::now(), points: 0, distinct: HashSet::new(), failures: Vec::new() }
+    pub fn new(what: impl Into<String>) -> Tally {
+        Tally {
+            what: what.into(),
+            begun: Instant::now(),
+            points: 0,
+            kills: 0,
+            distinct: HashSet::new(),
+            failures: Vec::new(),
+        }
     }
 
     /// Counts one death, and lets the survivor go on.
@@ -27,6 +35,31 @@ impl Tally {
         self.count_outcome(outcome, || format!("{}, then {first:?}", story()));
     }
 
+    /// One more point of death, at which nothing is to be looked at.
+    pub fn pass(&mut self) {
+        self.points += 1;
+    }
+
+    /// One more real death.
+    pub fn kill(&mut self, outcome: Result<(), String>, story: impl FnOnce() -> String) {
+        self.kills += 1;
+        self.count_outcome(outcome, story);
+    }
+
+    /// Whether this state was not met before.
+    pub fn is_new(&mut self, state: u64) -> bool {
+        self.distinct.insert(state)
+    }
+
+    pub fn fail(&mut self, story: String) {
+        self.failures.push(story);
+    }
+
+    /// So many failures that more would tell nothing.
+    pub fn is_hopeless(&self) -> bool {
+        self.failures.len() >= 5
+    }
+
     pub fn count_outcome(&mut self, outcome: Result<(), String>, story: impl FnOnce() -> String) {
         self.points += 1;
         if let Err(why) = outcome {
@@ -34,16 +67,32 @@ impl Tally {
         }
     }
 
-    /// Says how it went, in one line, and fails if anything did.
-    pub fn finish(self) {
-        let mut line = format!(
-            "{}: {} points, {} distinct states, {} failures, {:.1} s",
+    /// How it went so far, in one line.
+    pub fn line(&self) -> String {
+        let kills = if self.kills > 0 { format!(" ({} by SIGKILL)", self.kills) } else { String::new() };
+        format!(
+            "{}: {} points{kills}, {} distinct states, {} failures, {:.1} s",
             self.what,
             self.points,
             self.distinct.len(),
             self.failures.len(),
             self.begun.elapsed().as_secs_f64()
-        );
+        )
+    }
+
+    /// Takes over what another counted. States of the other count as distinct from those here.
+    pub fn add(&mut self, other: &Tally) {
+        self.points += other.points;
+        self.kills += other.kills;
+        self.begun = self.begun.min(other.begun);
+        let salt = penstock_core::layout::checksum(other.what.as_bytes());
+        self.distinct.extend(other.distinct.iter().map(|state| state ^ salt));
+        self.failures.extend(other.failures.iter().cloned());
+    }
+
+    /// Says how it went, in one line, and fails if anything did.
+    pub fn finish(self) {
+        let mut line = self.line();
         tell(&line);
         for failure in self.failures.iter().take(20) {
             let _ = write!(line, "\n  {failure}");

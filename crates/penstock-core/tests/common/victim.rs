@@ -1,7 +1,7 @@
 //! What a victim does, and what it writes down meanwhile, in memory that outlives it.
 
 use super::scene::{FRESH, Scene, Size};
-use super::{Board, item, put};
+use super::{Board, put};
 use penstock_core::Queue;
 use std::sync::atomic::Ordering::SeqCst;
 
@@ -57,8 +57,20 @@ impl Log {
         Log(Board::new(512))
     }
 
-    fn clear(&self) {
-        self.0[0].store(0, SeqCst);
+    /// How many notes there are.
+    pub fn len(&self) -> u64 {
+        self.0[0].load(SeqCst)
+    }
+
+    /// The notes as they are kept.
+    pub fn notes(&self) -> Vec<u64> {
+        let len = usize::try_from(self.len()).expect("short");
+        self.0[..=len].iter().map(|word| word.load(SeqCst)).collect()
+    }
+
+    /// Brings the notes to what they were.
+    pub fn restore(&self, notes: &[u64]) {
+        self.0.iter().zip(notes).for_each(|(word, note)| word.store(*note, SeqCst));
     }
 
     pub fn note(&self, event: Event) {
@@ -100,6 +112,8 @@ pub struct Victim<'a> {
     pub bytes: usize,
     /// The number of the first item that it puts.
     pub fresh: u32,
+    /// All items that it may meet or make, ready before it begins: making them takes many instructions.
+    pub items: Vec<(u32, Vec<u8>)>,
 }
 
 impl Victim<'_> {
@@ -107,10 +121,23 @@ impl Victim<'_> {
         self.log.note(event);
     }
 
+    /// An item of a number that it may meet or make.
+    pub fn item(&self, id: u32) -> &[u8] {
+        let known = self.items.iter().find(|(known, _)| *known == id);
+        &known.unwrap_or_else(|| panic!("item {id} comes from nowhere")).1
+    }
+
+    /// The number of an item that is whole.
+    pub fn id_of(&self, bytes: &[u8]) -> u32 {
+        let id = u32::from_le_bytes(bytes[..4].try_into().expect("four bytes"));
+        assert!(self.item(id).starts_with(bytes), "item {id} of {} bytes is torn", bytes.len());
+        id
+    }
+
     /// Puts an item and writes it down.
     pub fn put(&self, id: u32) {
         self.note(Event::Putting(id));
-        if put(self.queue, &item(id, self.bytes)).is_ok() {
+        if put(self.queue, self.item(id)).is_ok() {
             self.note(Event::Put(id));
         }
     }
@@ -133,7 +160,10 @@ impl Victim<'_> {
             Event::Putting(id) => Some(id),
             _ => None,
         });
-        self.ready.iter().copied().take(n).chain(put_since).collect()
+        // Dead letters that were brought back wait before all others.
+        let is_back = |id: &u32| self.fresh > FRESH && self.log.events().contains(&Event::Moving(*id));
+        let back = self.dead.iter().copied().filter(is_back);
+        back.chain(self.ready.iter().copied().take(n)).chain(put_since).collect()
     }
 }
 
