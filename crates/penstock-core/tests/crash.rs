@@ -5,7 +5,7 @@ mod common;
 use common::ops::{
     ACK, ATTACH_AND_DETACH, CANCEL, COMMIT, COMMIT_SHORT, EXPIRE, EXPIRE_AT_DEATH, FORGET_LEASE, FORGET_ROOM, GET,
     GET_BATCH, GET_DEAD, GIVE_BACK, HOLD, HOLD_ROOM, PEEK, PURGE, PURGE_DEAD, PUT, PUT_BATCH, REQUEUE_DEAD, SHUT_DOWN,
-    SHUT_DOWN_AT_ONCE, SHUT_DOWN_HOLDING, TASK_DONE,
+    SHUT_DOWN_AT_ONCE, SHUT_DOWN_HOLDING, TASK_DONE, TRY_GET, TRY_PUT,
 };
 use common::points::{sweep, sweep_two};
 use common::scene::{Fill, First, Scene, Size};
@@ -25,12 +25,12 @@ fn sweep_all(what: &'static str, ops: &[Op]) {
 
 #[test]
 fn killed_while_putting() {
-    sweep_all("killed while putting", &[PUT, PUT_BATCH, COMMIT, COMMIT_SHORT, CANCEL, FORGET_ROOM, HOLD_ROOM]);
+    sweep_all("killed while putting", &[PUT, TRY_PUT, PUT_BATCH, COMMIT, COMMIT_SHORT, CANCEL, FORGET_ROOM, HOLD_ROOM]);
 }
 
 #[test]
 fn killed_while_taking() {
-    sweep_all("killed while taking", &[GET, GET_BATCH, ACK, HOLD, GIVE_BACK, FORGET_LEASE, PEEK]);
+    sweep_all("killed while taking", &[GET, TRY_GET, GET_BATCH, ACK, HOLD, GIVE_BACK, FORGET_LEASE, PEEK]);
 }
 
 #[test]

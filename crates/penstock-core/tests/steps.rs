@@ -23,7 +23,7 @@ use common::objects::{check_event, check_mutex, check_semaphore, cycle_event, cy
 use common::ops::{
     ACK, ATTACH_AND_DETACH, CANCEL, COMMIT, COMMIT_SHORT, EXPIRE, EXPIRE_AT_DEATH, FORGET_LEASE, FORGET_ROOM, GET,
     GET_BATCH, GET_DEAD, GIVE_BACK, HOLD, HOLD_ROOM, PEEK, PURGE, PURGE_DEAD, PUT, PUT_BATCH, REQUEUE_DEAD, SHUT_DOWN,
-    SHUT_DOWN_AT_ONCE, SHUT_DOWN_HOLDING, TASK_DONE,
+    SHUT_DOWN_AT_ONCE, SHUT_DOWN_HOLDING, TASK_DONE, TRY_GET, TRY_PUT,
 };
 use common::scene::{BOTH, FILLS, Fill, SMALL, Scene, Size};
 use common::sleepers::{
@@ -68,12 +68,16 @@ fn follow_all(what: &'static str, ops: &[Op], registers: bool) {
 
 #[test]
 fn killed_at_every_instruction_while_putting() {
-    follow_all("killed while putting", &[PUT, PUT_BATCH, COMMIT, COMMIT_SHORT, CANCEL, FORGET_ROOM, HOLD_ROOM], false);
+    follow_all(
+        "killed while putting",
+        &[PUT, TRY_PUT, PUT_BATCH, COMMIT, COMMIT_SHORT, CANCEL, FORGET_ROOM, HOLD_ROOM],
+        false,
+    );
 }
 
 #[test]
 fn killed_at_every_instruction_while_taking() {
-    follow_all("killed while taking", &[GET, GET_BATCH, ACK, HOLD, GIVE_BACK, FORGET_LEASE, PEEK], false);
+    follow_all("killed while taking", &[GET, TRY_GET, GET_BATCH, ACK, HOLD, GIVE_BACK, FORGET_LEASE, PEEK], false);
 }
 
 #[test]

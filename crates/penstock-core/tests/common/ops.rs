@@ -3,12 +3,23 @@
 use super::scene::{BOTH, SHORT, SMALL, Size};
 use super::victim::{Event, Op, Victim};
 use super::{at_once, get, get_dead};
-use penstock_core::Queue;
-use penstock_core::queue::Expectation;
+use penstock_core::queue::{Expectation, Got};
 use penstock_core::segment::Trust;
 use penstock_core::slots::INLINE_MAX;
+use penstock_core::{Error, Queue};
 
 pub const PUT: Op = Op::new("put", BOTH, |victim| (0..2).for_each(|i| victim.put(victim.fresh + i)));
+
+pub const TRY_PUT: Op = Op::new("try_put", BOTH, |victim| {
+    victim.note(Event::Putting(victim.fresh));
+    match victim.queue.try_put(&[victim.item(victim.fresh)]) {
+        Ok(committed) => {
+            assert_eq!(committed, None, "the lock is free");
+            victim.note(Event::Put(victim.fresh));
+        }
+        Err(error) => assert_eq!(error, Error::Full),
+    }
+});
 
 pub const PUT_BATCH: Op = Op::new("put_batch", SMALL, |victim| {
     let ids: Vec<u32> = (victim.fresh..victim.fresh + 3).collect();
@@ -67,6 +78,24 @@ pub const GET: Op = Op::new("get", BOTH, |victim| {
         if let Ok(bytes) = get(victim.queue) {
             took(victim, &bytes);
         }
+    }
+});
+
+pub const TRY_GET: Op = Op::new("try_get", BOTH, |victim| {
+    victim.may_take(1, Event::Taking);
+    if victim.bytes > INLINE_MAX {
+        victim.may_borrow(1);
+    }
+    let mut small = [0; INLINE_MAX];
+    match victim.queue.try_get(&mut small) {
+        Ok(Got::Copied(len)) => took(victim, &small[..len]),
+        Ok(Got::Leased(lease)) => {
+            let mut bytes = vec![0; lease.len()];
+            victim.queue.read(&lease, &mut bytes).expect("read");
+            victim.queue.try_release(&lease).expect("released");
+            took(victim, &bytes);
+        }
+        Err(error) => assert_eq!(error, Error::Empty),
     }
 });
 
