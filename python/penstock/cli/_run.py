@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 # In the order of `penstock --help`: the lesson first. Each is a module of this package with a `command` in it.
-COMMANDS = ("demo", "producer", "consumer", "put", "get", "ls", "stat", "peek", "purge", "rm", "doctor")
+COMMANDS = ("demo", "producer", "consumer", "put", "get", "ls", "stat", "peek", "purge", "rm", "doctor", "bench")
 
 
 class LazyGroup(click.Group):
