@@ -21,11 +21,12 @@ BIN := .venv/bin
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 FEATURES :=
 READY := .venv/.bootstrapped
+PEERS := .venv/.peers
 EXTENSION := .venv/.extension
 RUST_SOURCES := $(shell find crates -name '*.rs' -o -name Cargo.toml)
 PYTHON_SOURCES := python $(wildcard tests examples)
 
-.PHONY: help demo test check check-rust check-python test-rust test-python build wheel lock clean FORCE
+.PHONY: help demo test check check-rust check-python test-rust test-python build wheel bench bench-all lock clean FORCE
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -49,7 +50,16 @@ build: $(EXTENSION) ## the extension module, into python/penstock
 wheel: | $(READY) ## a wheel for Python 3.11 and newer, into dist
 	$(BIN)/python -m maturin build --release --locked --out dist
 
-lock: ## pin requirements/dev.in anew into requirements/dev.txt
+bench: build $(PEERS) ## five minutes beside what people use today, into docs/benchmarks.md
+	$(BIN)/penstock bench --usual --bars --seconds 0.2 --json $(TARGET)/bench.json \
+	    --page docs/benchmarks.md --chart docs/benchmarks.svg
+
+bench-all: build $(PEERS) ## an hour: every axis, and the core alone
+	$(BIN)/penstock bench --all --bars --json $(TARGET)/bench-all.json --csv $(TARGET)/bench-all.csv \
+	    --chart $(TARGET)/bench-all.svg --page $(TARGET)/bench-all.md
+	cargo bench --locked -p penstock-core
+
+lock: ## pin requirements/*.in anew into requirements/*.txt
 	tools/lock.sh
 
 clean: ## remove everything that was built
@@ -83,6 +93,10 @@ check-python: build
 # Every tool in place and .venv as the lock says: looked at each time, done once. A new .venv gets a newer mark.
 $(READY): FORCE
 	@tools/bootstrap.sh
+
+# The queues to measure, in the same .venv; only the benchmark imports them.
+$(PEERS): requirements/bench.txt | $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input -r $< && touch $@
 
 # The extension is built again when a source of it changed, when FEATURES is not what it was built with, or when it is gone.
 ifneq ($(shell cat $(EXTENSION) 2>/dev/null),features:$(FEATURES))

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("directory")
 
 NAME = "things"
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-COMMANDS = ["demo", "producer", "consumer", "put", "get", "ls", "stat", "peek", "purge", "rm", "doctor"]
+COMMANDS = ["demo", "producer", "consumer", "put", "get", "ls", "stat", "peek", "purge", "rm", "doctor", "bench"]
 
 
 @pytest.fixture

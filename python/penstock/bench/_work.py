@@ -124,8 +124,8 @@ def _one_axis_at_a_time() -> tuple[str, ...]:
 SELECTIONS = {
     "quick": ("u4-single", "object-single-1000", "1MiB-single", "u4-turns-spinning"),
     "usual": (
-        *("u4-single", "u4-single-4to4", "u4-batch", "u4-array", "1KiB-single", "object-single-1000", "1MiB-single"),
-        *("1MiB-in-place", "u4-turns-spinning", "u4-turns-asleep", "open", "import", "memory-empty"),
+        *("u4-single", "u4-single-4to4", "u4-batch", "object-single-1000", "1MiB-single", "1MiB-in-place"),
+        *("u4-turns-spinning", "u4-turns-asleep"),
     ),
     "all": _one_axis_at_a_time(),
 }

@@ -21,6 +21,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option("--work", "works", multiple=True, metavar="NAME", help="What to measure; may have * and be given again.")
 @click.option("--peer", "peers", multiple=True, metavar="NAME", help="Whom to measure; may have * and be given again.")
 @click.option("--quick", "selection", flag_value="quick", help="Four works, short runs.")
+@click.option("--usual", "selection", flag_value="usual", help="What docs/benchmarks.md shows. The default.")
 @click.option("--all", "selection", flag_value="all", help="Each axis for itself; takes an hour.")
 @click.option("--bars", is_flag=True, help="Measure what penstock holds itself to, and say what is met.")
 @click.option("--list", "only_list", is_flag=True, help="Name all works and peers, and say which are absent.")
@@ -49,7 +50,7 @@ def command(
 ) -> int:
     """Measure penstock beside what people use today, by turns, and print tables.
 
-    Without --work: what docs/benchmarks.md shows. Exits with 1 if a peer lost, doubled or reordered an item.
+    Exits with 1 if a peer lost, doubled or reordered an item.
     """
     try:
         import numpy  # noqa: F401 - what every measurement needs, missed here rather than in each of them
