@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 
 np = pytest.importorskip("numpy")
 
+from penstock import testing  # noqa: E402
 from penstock.bench import _bars, _check, _items, _page, _results, _text, _work, peers  # noqa: E402
 
 HERE = Path(__file__).parent
@@ -31,13 +33,6 @@ def only_row(path: Path) -> dict[str, Any]:
     (row,) = json.loads(path.read_text())["rows"]
     assert isinstance(row, dict)
     return row
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_left() -> Any:
-    """Look that no run leaves anything where queues live."""
-    yield
-    assert list(Path("/dev/shm").glob(f"penstock-bench-*{os.getpid()}*")) == []
 
 
 # ---- figures ---------------------------------------------------------------------------------------------------------
@@ -173,6 +168,19 @@ def test_peer_that_is_not_installed_is_absent_with_the_reason(tmp_path: Path) ->
     assert only_row(tmp_path / "out.json")["absent"] == "no-such-package is not installed"
     assert "no-such-package is not installed" in done.stdout
     assert done.returncode == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_bench_that_is_interrupted_leaves_nothing(number: signal.Signals, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "penstock", "bench", "--peer", "lossy_peers:Stopping", "--work", "u4-single"]
+    env = {**os.environ, "PYTHONPATH": str(HERE), "BENCH_TEST_MARK": str(tmp_path / "mark")}
+    with subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True) as running:
+        testing.wait_until((tmp_path / "mark").exists, 30, "a run to be under way")
+        place = Path((tmp_path / "mark").read_text())
+        assert place.is_dir()
+        running.send_signal(number)
+        assert running.wait(30) == 128 + number
+    assert not place.exists()
 
 
 def test_list_names_every_peer_and_work() -> None:

@@ -56,7 +56,7 @@ def program() -> Path:
 @cache
 def counted(program: Path, verb: str, count: int) -> int:
     """Return how many instructions the program takes in all."""
-    command = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", program, verb, str(count)]
+    command = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", str(program), verb, str(count)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     found = re.search(r"Collected : (\d+)", done.stderr)

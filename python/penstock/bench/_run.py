@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 # What a run takes beside its seconds: starting Python, the peer and its server, learning the speed.
 _START_SECONDS = 60.0
+_END_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,13 @@ def _add(row: Row, outcome: dict[str, Any]) -> None:
 
 
 def _stage(row: Row, settings: Settings) -> dict[str, Any]:
-    job = {"work": row.work, "peer": row.peer, "seconds": settings.seconds, "patience": settings.patience}
+    # In /dev/shm, where penstock keeps its queues; for the others it is as good as any other place.
+    with tempfile.TemporaryDirectory(prefix="penstock-bench-", dir="/dev/shm") as place:
+        job = {"work": row.work, "peer": row.peer, "seconds": settings.seconds, "patience": settings.patience}
+        return _outcome({**job, "place": place}, settings)
+
+
+def _outcome(job: dict[str, Any], settings: Settings) -> dict[str, Any]:
     stage = subprocess.Popen(
         [sys.executable, "-m", "penstock.bench._stage", json.dumps(job)],
         stdin=subprocess.DEVNULL,
@@ -80,5 +88,14 @@ def _stage(row: Row, settings: Settings) -> dict[str, Any]:
         how = signal.Signals(-stage.returncode).name if stage.returncode < 0 else str(stage.returncode)
         return {"failed": f"ended with {how}: {last}"}
     finally:
-        stage.kill()  # its children go with it
+        _end(stage)
+
+
+def _end(stage: subprocess.Popen[str]) -> None:
+    """End a stage that was given up or interrupted: it removes what it made, and its children go with it."""
+    stage.terminate()
+    try:
+        stage.communicate(timeout=_END_SECONDS)
+    except subprocess.TimeoutExpired:
+        stage.kill()
         stage.communicate()

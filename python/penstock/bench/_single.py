@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from penstock.bench import _cost
 from penstock.bench._check import WrongItems
+from penstock.bench._children import die_with_parent
 from penstock.bench._items import Item, item_of
-from penstock.bench._stream import Lost, die_with_parent
+from penstock.bench._stream import Lost
 from penstock.bench.peers._peer import CannotDo, Peer
 
 if TYPE_CHECKING:

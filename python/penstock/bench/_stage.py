@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +25,7 @@ def main(job: dict[str, Any]) -> dict[str, Any]:
         if reason is not None:
             return {"absent": reason}
         peer.check(work)
-        # In /dev/shm, where penstock keeps its queues; for the others it is as good as any other place.
-        with tempfile.TemporaryDirectory(prefix="penstock-bench-", dir="/dev/shm") as place:
-            return _measure(peer, work, Path(place), job)
+        return _measure(peer, work, Path(job["place"]), job)
     except CannotDo as error:
         return {"absent": str(error)}
     except Exception as error:  # noqa: BLE001 - whatever it is, this run has failed, and the table says so
@@ -49,6 +47,12 @@ def _measure(peer: Any, work: _work.Work, place: Path, job: dict[str, Any]) -> d
     return _single.run(peer, work, place, job["seconds"], job["patience"])
 
 
+def _stop(_number: int, _frame: object) -> None:
+    """Unwind, so that what was made is removed."""
+    raise SystemExit(1)
+
+
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _stop)
     print(json.dumps(main(json.loads(sys.argv[1]))), flush=True)
     os._exit(0)  # a peer's threads must not keep it

@@ -7,16 +7,14 @@ and all of them end together.
 
 from __future__ import annotations
 
-import ctypes
 import multiprocessing
 import multiprocessing.connection
-import signal
 import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from penstock.bench import _cost
+from penstock.bench import _children, _cost
 from penstock.bench._check import Check, WrongItems, compare
 from penstock.bench._items import MOST_COUNT, Number, Repeated, Torn, look, stamp
 from penstock.bench.peers._peer import CannotDo, Peer, Receiver, Sender
@@ -32,7 +30,6 @@ _FIRST_ITEMS = 200
 _LEARN_SECONDS = 0.02
 _WARM_UP_PART = 0.25
 _MOST_BLOCK = 1000
-_PR_SET_PDEATHSIG = 1
 
 
 class Lost(Exception):
@@ -157,7 +154,7 @@ class Crew:
 def _worker(line: Connection, start: Any, make: Callable[[], Any], is_thread: bool) -> None:
     """Be a producer or consumer: one phase after the other, until told to stop."""
     if not is_thread:
-        die_with_parent()
+        _children.die_with_parent()
     clock = time.thread_time if is_thread else time.process_time
     try:
         before = _cost.resident_bytes()
@@ -177,11 +174,6 @@ def _worker(line: Connection, start: Any, make: Callable[[], Any], is_thread: bo
         return
     except Exception as error:  # noqa: BLE001 - told to the leader, who raises it
         line.send(error if isinstance(error, (CannotDo, WrongItems, Torn)) else RuntimeError(repr(error)))
-
-
-def die_with_parent() -> None:
-    """Have the system kill this process when the one that forked it is gone, wherever it waits then."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _block_of(work: Work) -> int:

@@ -58,7 +58,8 @@ def command(
         from penstock.bench import _command
     except ModuleNotFoundError as error:
         raise click.UsageError(f"{error.name} is needed: pip install 'penstock[bench]'") from error
-    output = Output(Stop())
+    stop = Stop()
+    output = Output(stop)
 
     def show(lines: Iterable[str]) -> None:
         output.write("".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace"))
@@ -74,7 +75,8 @@ def command(
         old = files.read_old()
     except (ValueError, OSError) as error:
         raise click.UsageError(str(error)) from error
-    results = _command.run(plan, settings, say)
+    with stop.allowed():
+        results = _command.run(plan, settings, say)
     show(_command.report(results, old, with_bars=bars))
     files.write(results)
     return Exit.FAILED if results.failures else Exit.DONE

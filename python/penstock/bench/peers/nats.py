@@ -9,6 +9,7 @@ import subprocess
 import time
 from typing import TYPE_CHECKING, Any
 
+from penstock.bench._children import die_with_parent
 from penstock.bench.peers._peer import CannotDo, Peer, Receiver, Sender
 
 if TYPE_CHECKING:
@@ -41,7 +42,9 @@ class Nats(Peer):
             port = probe.getsockname()[1]
         self._url = f"nats://127.0.0.1:{port}"
         options = ["-a", "127.0.0.1", "-p", str(port), "-js", "-sd", str(place)]
-        self._server = subprocess.Popen(["nats-server", *options], stderr=subprocess.DEVNULL)
+        self._server = subprocess.Popen(
+            ["nats-server", *options], stderr=subprocess.DEVNULL, preexec_fn=die_with_parent
+        )
         self._wait_until_up(port)
         self._run = asyncio.Runner().run
         self._run(self._make_stream())

@@ -8,6 +8,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from penstock.bench._children import die_with_parent
 from penstock.bench.peers._peer import CannotDo, Peer, Receiver, Sender
 
 if TYPE_CHECKING:
@@ -35,7 +36,9 @@ class Redis(Peer):
         super().__init__(work, item, place)
         self._socket = f"{place}/redis.sock"
         options = ["--port", "0", "--unixsocket", self._socket, "--save", "", "--appendonly", "no", "--dir", str(place)]
-        self._server = subprocess.Popen(["redis-server", *options], stdout=subprocess.DEVNULL)
+        self._server = subprocess.Popen(
+            ["redis-server", *options], stdout=subprocess.DEVNULL, preexec_fn=die_with_parent
+        )
         until = time.monotonic() + _PATIENCE_SECONDS
         while not self._is_up():
             if time.monotonic() > until or self._server.poll() is not None:
