@@ -27,7 +27,10 @@ def draw(results: Results, path: Path) -> None:
     from matplotlib import pyplot
 
     panels = [(work, [row for row in rows if row.has_figures]) for work, rows in results.by_work()]
-    panels = [(work, rows) for work, rows in panels if rows]
+    # Figures without another to compare them with are no picture.
+    panels = [(work, rows) for work, rows in panels if len(rows) > 1] or [(work, rows) for work, rows in panels if rows]
+    if not panels:
+        return
     heights = [0.8 + 0.22 * len(rows) for _, rows in panels]
     figure, axes = pyplot.subplots(
         len(panels),

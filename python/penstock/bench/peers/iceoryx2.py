@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 iox2.set_log_level(iox2.LogLevel.Fatal)
 _OBJECT_BYTES = 256
+# A publisher that finds the buffer full sleeps, for milliseconds if need be: small items get one that is seldom full.
+_SMALL_BYTES = 1024
+_SMALL_ITEMS = 1000
 
 
 class Iceoryx2(Peer):
@@ -28,9 +31,9 @@ class Iceoryx2(Peer):
     module = "iceoryx2"
     package = "iceoryx2"
     says = (
-        "publish-subscribe with enable_safe_overflow(False), subscriber_max_buffer_size(capacity) and"
-        " RetryUntilDelivered, which together lose nothing; the subscriber polls, as its examples do; numbers as"
-        " c_uint32 by send_copy, the rest as slices of bytes"
+        "publish-subscribe with enable_safe_overflow(False) and RetryUntilDelivered, which together lose nothing;"
+        " subscriber_max_buffer_size is the capacity, for items up to 1 KiB at least 1000; the subscriber polls, as its"
+        " examples do; numbers as c_uint32 by send_copy, the rest as slices of bytes"
     )
     most_consumers = 1
     one_reason = "every subscriber gets every item"
@@ -38,6 +41,7 @@ class Iceoryx2(Peer):
     def __init__(self, work: Work, item: Item, place: Path) -> None:
         super().__init__(work, item, place)
         self._name = "bench"
+        self._buffer = work.capacity if item.nbytes > _SMALL_BYTES else max(_SMALL_ITEMS, work.capacity)
         self._size = item.nbytes or _OBJECT_BYTES
         self._config = iox2.config.default()
         self._config.global_cfg.root_path = iox2.Path.new(str(place))
@@ -62,7 +66,7 @@ class Iceoryx2(Peer):
             node.service_builder(iox2.ServiceName.new(self._name))
             .publish_subscribe(kind)
             .enable_safe_overflow(False)
-            .subscriber_max_buffer_size(self.work.capacity)
+            .subscriber_max_buffer_size(self._buffer)
             .max_publishers(self.work.producers + 1)
             .open_or_create()
         )
