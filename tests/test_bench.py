@@ -40,7 +40,7 @@ def only_row(path: Path) -> dict[str, Any]:
 MEASURED = [
     ("penstock", work)
     for work in (
-        *("u4-single", "u4-batch", "u4-array", "u4-lease", "64B-single-4to4", "object-single-1000", "1KiB-in-place"),
+        *("u4-single", "u4-batch", "u4-array", "u4-lease", "64B-single-4to4", "object-single-1000", "64B-in-place"),
         *("1MiB-single", "64KiB-touch", "object-turns-spinning", "u4-turns-asleep", "open", "import", "memory-empty"),
         *("call", "lease"),
     )
@@ -82,6 +82,7 @@ def test_there_are_figures_for(peer: str, work: str, tmp_path: Path) -> None:
         ("Reordering", "u4-single", "WrongItems"),
         ("Reordering", "u4-single-1to4", "WrongItems"),
         ("Tearing", "1KiB-single", "Torn"),
+        ("Tearing", "64B-single", "Torn"),
         ("Stopping", "u4-single", "Lost"),
         ("Losing", "u4-turns-spinning", "Lost"),
         ("Doubling", "u4-turns-spinning", "WrongItems"),

@@ -83,20 +83,21 @@ class Message(Item):
 
     def __init__(self, nbytes: int) -> None:
         self.nbytes = nbytes
-        self._rest = b"x" * (nbytes - HEAD.size)
 
     def make(self, producer: int, start: int, stop: int) -> Iterable[bytes]:
         """Make a block of messages at once and cut it up."""
         numbers = np.arange((producer << COUNT_BITS) + start, (producer << COUNT_BITS) + stop, dtype="<u4")
         block = np.zeros((stop - start, self.nbytes), "u1")
-        block[:, : HEAD.size] = numbers.view("u1").reshape(-1, HEAD.size)
+        block[:, : HEAD.size] = block[:, -HEAD.size :] = numbers.view("u1").reshape(-1, HEAD.size)
         whole = block.tobytes()
         return [whole[at : at + self.nbytes] for at in range(0, len(whole), self.nbytes)]
 
     def numbers(self, items: Sequence[bytes]) -> np.ndarray[Any, Any]:
-        """Read the head of each."""
-        joined = np.frombuffer(b"".join(items), "<u4")
-        return joined[:: self.nbytes // HEAD.size]
+        """Read the head of each, and compare it with the tail."""
+        joined = np.frombuffer(b"".join(items), "<u4").reshape(-1, self.nbytes // HEAD.size)
+        if (joined[:, 0] != joined[:, -1]).any():
+            raise Torn("a message ends with another number than it begins with")
+        return joined[:, 0]
 
 
 class Repeated(Item):
