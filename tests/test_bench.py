@@ -229,6 +229,13 @@ def test_page_has_the_machine_the_figures_and_how_peers_were_set_up() -> None:
     assert "![The figures below as bars](benchmarks.svg)" in text
 
 
+def test_page_says_when_the_machine_was_busy() -> None:
+    one = results(900, 1000, 1100)
+    assert "was busy" not in _page.page(one, None)
+    one.machine |= {"processors": "2", "load before": "1.50"}
+    assert "was busy" in _page.page(one, None)
+
+
 @pytest.mark.parametrize(
     ("value", "said"), [(0.5, "0.50"), (12.34, "12.3"), (9999, "9999"), (12345, "12.3 k"), (3.2e6, "3.20 M")]
 )

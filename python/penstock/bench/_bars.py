@@ -28,6 +28,8 @@ class Bar:
     top: Figure
     bottom: tuple[Figure, ...] = ()
     """What it is measured against; several are added up; none: it is the figure itself."""
+    figure: str = "value"
+    """Which of the figures at the top."""
 
     def jobs(self) -> tuple[Figure, ...]:
         """Return what has to be measured for it."""
@@ -35,11 +37,13 @@ class Bar:
 
     def measured(self, results: Results) -> float | None:
         """Return the ratio; None if something of it has no figure."""
-        figures = [row.median() if (row := results.row(*job)) else None for job in self.jobs()]
-        if any(figure is None for figure in figures):
+        row = results.row(*self.top)
+        top = row.median(self.figure) if row else None
+        bottom = [row.median() if (row := results.row(*job)) else None for job in self.bottom]
+        known = [figure for figure in bottom if figure is not None]
+        if top is None or len(known) < len(bottom):
             return None
-        top, *bottom = (figure for figure in figures if figure is not None)
-        return top / sum(bottom) if bottom else top
+        return top / sum(known) if known else top
 
     def is_met(self, results: Results) -> bool | None:
         """Return whether it is kept; None if that is not known."""
@@ -95,6 +99,7 @@ BARS = (
     Bar("lease and ack: times put and get", 2, False, ("lease", _US), (("put", _US), ("get", _US))),
     _at_most("open: microseconds", 200, "open"),
     _at_most("import: milliseconds", 40, "import"),
+    Bar("import: whether NumPy is loaded with it", 0, False, ("import", _US), figure="loads_numpy"),
     _at_most("memory of 10 numbers, empty: KiB", 64, "memory-empty"),
     _at_most("memory of 1,000,000 numbers: KiB", 80 * 1024, "memory-full"),
     _at_most("ten idle processes: percent of a CPU", 1, "idle"),

@@ -32,6 +32,8 @@ def _lines(results: Results, chart: str | None) -> Iterator[str]:
     yield "## Measured on\n"
     yield from _markdown([("what", ""), *results.machine.items()])
     yield f"\n{results.rounds} rounds in which all take turns; about {results.seconds:g} s of each run counted.\n"
+    if _was_busy(results):
+        yield "**The machine was busy with other work.** Measure again on one that is not, with `make bench`.\n"
     yield "## Figures"
     for work, rows in results.by_work():
         ours = results.row(work.name, "penstock")
@@ -47,6 +49,12 @@ def _lines(results: Results, chart: str | None) -> Iterator[str]:
     yield "\n## How each peer was set up\n"
     for name in dict.fromkeys(row.peer for row in results.rows):
         yield f"- **{name}**: {_says(name)}."
+
+
+def _was_busy(results: Results) -> bool:
+    """Whether others had a good part of the processors when it began."""
+    machine = results.machine
+    return float(machine.get("load before", 0)) > 0.5 * int(machine.get("processors", 1))
 
 
 def _says(name: str) -> str:
