@@ -56,16 +56,7 @@ def run(peer: Peer, work: Work, seconds: float, patience: float) -> dict[str, fl
     """
     crew = Crew(peer, work)
     try:
-        count, rate = _FIRST_ITEMS, 0.0
-        while True:
-            reports, elapsed = crew.phase(count, patience)
-            rate = crew.total(count) / elapsed
-            if elapsed >= min(_LEARN_SECONDS, seconds):
-                break
-            count = int(min(count * 10, 1 + rate * _LEARN_SECONDS * 2))
-        reports, elapsed = crew.phase(int(rate * seconds * _WARM_UP_PART), patience)
-        rate = crew.total(int(rate * seconds * _WARM_UP_PART)) / elapsed
-        count = int(rate * seconds)
+        count = int(_learn(crew, seconds, patience) * seconds)
         before = sum(map(_cost.cpu_seconds_of, peer.servers()))
         reports, elapsed = crew.phase(count, patience + seconds * 10)
         served = sum(map(_cost.cpu_seconds_of, peer.servers())) - before
@@ -79,6 +70,18 @@ def run(peer: Peer, work: Work, seconds: float, patience: float) -> dict[str, fl
         "cpu_seconds_per_million": used / total * 1e6,
         "peak_bytes": sum(report.peak_bytes for report in reports),
     }
+
+
+def _learn(crew: Crew, seconds: float, patience: float) -> float:
+    """Return how many items pass in a second, once all is warm."""
+    count, elapsed, rate = _FIRST_ITEMS, 0.0, 0.0
+    while elapsed < min(_LEARN_SECONDS, seconds):
+        _, elapsed = crew.phase(count, patience)
+        rate = crew.total(count) / elapsed
+        count = int(min(count * 10, 1 + rate * _LEARN_SECONDS * 2))
+    warm_up = int(rate * seconds * _WARM_UP_PART)
+    _, elapsed = crew.phase(warm_up, patience)
+    return crew.total(warm_up) / elapsed
 
 
 class Crew:
