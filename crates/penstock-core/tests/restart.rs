@@ -4,7 +4,9 @@
 mod common;
 
 use common::{Place, Raw, at_once, get, plan, put};
-use penstock_core::layout::{CONTROL_AT, Control, Entry, GENERATION_MASK, KIND_AT, Owner, QueueControl, TABLE_AT};
+use penstock_core::layout::{
+    CONTROL_AT, Control, Entry, GENERATION_MASK, KIND_AT, Owner, QueueControl, SLOT_HEAD, SlotHead, TABLE_AT,
+};
 use penstock_core::queue::Expectation;
 use penstock_core::segment::Trust;
 use penstock_core::{Error, Location, Queue};
@@ -67,6 +69,24 @@ fn an_item_that_came_to_disk_in_part_is_not_delivered() {
     }
     assert_eq!(get(&queue), Err(Error::Empty));
     assert_eq!(queue.depth().free, 4);
+}
+
+#[test]
+fn a_length_that_cannot_be_takes_no_room() {
+    let place = Place::new("length");
+    let location = queue_of_four(&place);
+    let disk = Raw::of(&location);
+    let bytes = std::fs::read(&location.path).expect("read");
+    let item = bytes.windows(5).position(|run| run == b"three").expect("the third item's bytes");
+    disk.write(item - SLOT_HEAD + offset_of!(SlotHead, len), &[0xFF; 4]);
+    restart(&disk);
+    let queue = open(&location).expect("recovered");
+    let len = std::fs::metadata(&location.path).expect("there").len();
+    assert_eq!(len, bytes.len() as u64, "four gigabytes were asked for");
+    for item in [&b"one"[..], &[2; 5000], &[4; 5000]] {
+        assert_eq!(get(&queue), Ok(item.to_vec()));
+    }
+    assert_eq!(get(&queue), Err(Error::Empty));
 }
 
 #[test]

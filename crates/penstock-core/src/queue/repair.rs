@@ -203,7 +203,10 @@ impl Queue {
 
     fn is_item_whole(&self, number: u32, slot: &SlotHead) -> bool {
         let len = slot.len.load(Relaxed) as usize;
-        let mut bytes = vec![0; len.min(usize::try_from(self.plan.max_item_bytes).unwrap_or(usize::MAX))];
+        if len as u64 > self.plan.max_item_bytes {
+            return false; // before anything is given to it: it may say four gigabytes
+        }
+        let mut bytes = vec![0; len];
         self.commit_payload(number, len).is_ok()
             && self.slots().read(number, len, &mut bytes)
             // A name's queue, in a directory that is on a disk, carries no checks: what is there is believed.
