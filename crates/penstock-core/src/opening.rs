@@ -63,6 +63,9 @@ pub(crate) fn open_simple(
     let attachment = Attachment::open(location, trust)?;
     check_kind(&attachment, kind)?;
     let segment = attachment.segment();
+    if segment.header().committed_bytes != segment.header().total_bytes {
+        return Err(segment.corrupted("not all is in use that has to be"));
+    }
     check_lifetime(&location.name, segment.header().lifetime, lifetime)?;
     let table = segment.table()?;
     table.forget(&table.dead(), 0);

@@ -85,6 +85,10 @@ impl Queue {
         let Some(geometry) = Geometry::from_params(&header.params, header.total_bytes) else {
             return Err(attachment.segment().corrupted("its sizes do not fit together"));
         };
+        if header.committed_bytes != geometry.committed_bytes() {
+            // Less, and a store into a full file system could be how somebody finds out.
+            return Err(attachment.segment().corrupted("not all is in use that has to be"));
+        }
         check_expected(location, &geometry, &header.item, header.lifetime, expected)?;
         let queue = Queue::on(attachment, geometry);
         if queue.segment().is_from_another_boot() {

@@ -754,6 +754,25 @@ fn page_bytes() -> usize {
     usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(PAGE)
 }
 
+/// Where the next map of `len` bytes goes: anywhere.
+#[cfg(not(fuzzing))]
+fn place_for(_len: usize) -> (*mut libc::c_void, i32) {
+    (ptr::null_mut(), 0)
+}
+
+/// Where the next map of `len` bytes goes: between two pages that nobody may touch, so that a read or a store outside
+/// of it is found out.
+#[cfg(fuzzing)]
+fn place_for(len: usize) -> (*mut libc::c_void, i32) {
+    let whole = len.next_multiple_of(PAGE) + 2 * PAGE;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    // SAFETY: a new mapping without access, at an address of the kernel's choice.
+    let around = unsafe { libc::mmap(ptr::null_mut(), whole, libc::PROT_NONE, flags, -1, 0) };
+    assert!(around != libc::MAP_FAILED, "address space for a fuzzer");
+    // SAFETY: the second page of what was mapped just above.
+    (unsafe { around.byte_add(PAGE) }, libc::MAP_FIXED)
+}
+
 /// Bytes shared with others. Nothing here forms a reference to them: what lies above copies, or uses atomics.
 #[derive(Debug)]
 pub struct Map {
@@ -769,9 +788,9 @@ unsafe impl Sync for Map {}
 impl Map {
     fn of(fd: i32, name: &str, len: usize, writable: bool) -> Result<Map> {
         let protection = if writable { libc::PROT_READ | libc::PROT_WRITE } else { libc::PROT_READ };
-        // SAFETY: a new mapping at an address of the kernel's choice.
-        let base =
-            unsafe { libc::mmap(ptr::null_mut(), len, protection, libc::MAP_SHARED | libc::MAP_NORESERVE, fd, 0) };
+        let (place, fixed) = place_for(len);
+        // SAFETY: a new mapping at an address of the kernel's choice, or where `place_for` has kept room for it.
+        let base = unsafe { libc::mmap(place, len, protection, libc::MAP_SHARED | libc::MAP_NORESERVE | fixed, fd, 0) };
         if base == libc::MAP_FAILED {
             return Err(os_error(name, "mapping it"));
         }
@@ -818,6 +837,12 @@ impl Drop for Map {
     fn drop(&mut self) {
         // SAFETY: made by mmap with this length, and nobody holds a pointer into it past the map's life.
         unsafe { libc::munmap(self.base.cast(), self.len) };
+        #[cfg(fuzzing)]
+        // SAFETY: the pages around it, mapped in `place_for`.
+        unsafe {
+            let around: *mut libc::c_void = self.base.sub(PAGE).cast();
+            libc::munmap(around, self.len.next_multiple_of(PAGE) + 2 * PAGE);
+        }
     }
 }
 

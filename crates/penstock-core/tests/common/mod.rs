@@ -1,6 +1,7 @@
 //! What the tests share: a directory of one's own, items that show when they are torn, and children that can be killed.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub mod attack;
 pub mod campaign;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub mod follow;
@@ -27,7 +28,7 @@ use penstock_core::queue::{Got, Plan, Wait};
 use penstock_core::segment::Lifetime;
 use penstock_core::slots::INLINE_MAX;
 use penstock_core::{Error, Location, Queue};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
@@ -414,6 +415,12 @@ impl Drop for Board {
 }
 
 // ------------------------------------------------------------------------------------------------------- raw bytes
+
+/// A file that only its owner may write, as a segment's is.
+pub fn write_private(path: &Path, bytes: &[u8]) {
+    std::fs::write(path, bytes).expect("written");
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).expect("private");
+}
 
 /// A segment's file, read and written past all rules.
 pub struct Raw(std::fs::File);
