@@ -2,6 +2,7 @@
 #
 # Variables:  PYTHON    the interpreter to make .venv from (default: python3, else the newest of python3.11 to 3.14)
 #             FEATURES  cargo features of the extension, such as crash-points (default: none)
+#             FUZZ_SECONDS  how long each fuzz target runs (default: 60)
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
@@ -20,13 +21,14 @@ export PYO3_PYTHON := $(CURDIR)/.venv/bin/python
 BIN := .venv/bin
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 FEATURES :=
+FUZZ_SECONDS := 60
 READY := .venv/.bootstrapped
 PEERS := .venv/.peers
 EXTENSION := .venv/.extension
 RUST_SOURCES := $(shell find crates -name '*.rs' -o -name Cargo.toml)
 PYTHON_SOURCES := python $(wildcard tests examples)
 
-.PHONY: help demo test check check-rust check-python test-rust test-python build wheel bench bench-all lock clean FORCE
+.PHONY: help demo test fuzz check check-rust check-python test-rust test-python build wheel bench bench-all lock clean FORCE
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -41,6 +43,9 @@ check: check-rust check-python ## formats, lints, documentation, types, stubs
 test-rust: | $(READY) ## the Rust tests, without and with crash points
 	cargo test --locked -p penstock-core
 	cargo test --locked -p penstock-core --features crash-points
+
+fuzz: ## look for bytes that do harm, FUZZ_SECONDS (60) for each of two targets; needs a nightly Rust and cargo-fuzz
+	@SECONDS_EACH='$(FUZZ_SECONDS)' tools/fuzz.sh
 
 test-python: build ## the Python tests
 	$(BIN)/python -m pytest

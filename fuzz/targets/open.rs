@@ -7,7 +7,7 @@ mod common;
 mod scene;
 
 use common::Place;
-use common::attack::{Door, Script};
+use common::attack::Door;
 use libfuzzer_sys::fuzz_target;
 use std::sync::OnceLock;
 
@@ -19,10 +19,5 @@ fuzz_target!(init: {
     scene::attach_bystander(&place, || ());
     let _ = DOOR.set((place, door));
 }, |bytes: &[u8]| {
-    let (_, door) = DOOR.get().expect("made at the start");
-    match bytes.split_first() {
-        Some((0, raw)) => door.visit(&mut Script(&[]), Some(raw)),
-        Some((_, script)) => door.visit(&mut Script(script), None),
-        None => false,
-    };
+    DOOR.get().expect("made at the start").1.visit_as_told(bytes);
 });

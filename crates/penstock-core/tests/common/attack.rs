@@ -637,6 +637,15 @@ impl Door {
         self.open_and_use(choices, kind)
     }
 
+    /// The same as a fuzzer's bytes say: after a 0 they are a file, else choices.
+    pub fn visit_as_told(&self, bytes: &[u8]) {
+        match bytes.split_first() {
+            Some((0, raw)) => self.visit(&mut Script(&[]), Some(raw)),
+            Some((_, script)) => self.visit(&mut Script(script), None),
+            None => false,
+        };
+    }
+
     fn falsify(&self, choices: &mut impl Choices, image: &[u8]) {
         let mut head: [u8; PAGE] = image[..PAGE].try_into().expect("a page");
         for _ in 0..choices.below(4) {
