@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Place, get, get_waiting, patiently, plan, put, within};
+use common::{Child, Place, WELL, get, get_waiting, patiently, plan, put, within};
 use penstock_core::layout::Kind;
 use penstock_core::queue::{Expectation, Plan};
 use penstock_core::segment::Trust;
@@ -184,6 +184,22 @@ fn threads_pass_every_item_exactly_once() {
     all.sort_unstable();
     let expected: Vec<u64> = (0..2).flat_map(|producer| (0..EACH).map(move |i| producer << 32 | i)).collect();
     assert_eq!(all, expected);
+}
+
+#[test]
+fn a_batch_of_less_than_one_item_is_refused_at_once() {
+    let place = Place::new("no-batch");
+    let queue = Queue::create(&place.at("q"), &plan(10, 4, 4)).expect("created");
+    // In a child: what is not refused may wait for ever, and not for anything that a deadline bounds.
+    let mut child = Child::run(|| {
+        for bytes in [&[][..], &[1, 2, 3]] {
+            for tried in [queue.try_put_batch(bytes), patiently(|wait| queue.put_batch(bytes, wait))] {
+                assert!(matches!(tried, Err(Error::BadValue { .. })), "{tried:?}");
+            }
+        }
+    });
+    assert_eq!(child.end(), WELL);
+    assert!(queue.is_empty());
 }
 
 #[test]

@@ -18,7 +18,8 @@ impl Queue {
     /// Puts as many fixed-size items out of `bytes` as fit now, in order, without waiting. Returns how many.
     ///
     /// # Errors
-    /// `Full` if not even one fits; `Busy`, `ShutDown`, `TooLarge`, `Corrupted`. Nothing changed then.
+    /// `Full` if not even one fits; `BadValue` if it is not even one; `Busy`, `ShutDown`, `TooLarge`, `Corrupted`. Nothing
+    /// changed then.
     pub fn try_put_batch(&self, bytes: &[u8]) -> Result<usize> {
         let held = self.try_lock_put()?;
         self.put_run(held, bytes)
@@ -27,18 +28,29 @@ impl Queue {
     /// The same, waiting for room for one.
     ///
     /// # Errors
-    /// As [`Queue::put`]. Nothing changed.
+    /// As [`Queue::put`]; `BadValue` if it is not even one item. Nothing changed.
     pub fn put_batch(&self, bytes: &[u8], wait: &mut Wait<'_>) -> Result<usize> {
         self.when_room(wait, |held| self.put_run(held, bytes))
     }
 
-    fn batch_size(&self) -> Result<usize> {
+    fn batch_size(&self, bytes: &[u8]) -> Result<usize> {
         let size = usize::try_from(self.plan.item_bytes).unwrap_or(0);
-        if size == 0 || size > self.plan.inline_bytes { Err(self.too_large(size)) } else { Ok(size) }
+        if size == 0 || size > self.plan.inline_bytes {
+            return Err(self.too_large(size));
+        }
+        if bytes.len() < size {
+            // Not "full": who waits for room would find it, and put nothing, for ever.
+            return Err(Error::BadValue {
+                what: "the batch",
+                value: format!("{} bytes long", bytes.len()),
+                limit: format!("at least one item of {size} bytes"),
+            });
+        }
+        Ok(size)
     }
 
     fn put_run(&self, held: Held<'_>, bytes: &[u8]) -> Result<usize> {
-        let size = match self.batch_size().and_then(|size| self.check_takes_puts().map(|()| size)) {
+        let size = match self.batch_size(bytes).and_then(|size| self.check_takes_puts().map(|()| size)) {
             Ok(size) => size,
             Err(error) => {
                 held.finish();
