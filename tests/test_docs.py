@@ -246,12 +246,13 @@ def test_crash_page_has_every_named_point() -> None:
     assert set(re.findall(r"`([^`]*)`", first_cells)) == set(re.findall(r'fault::point\("([^"]*)"\)', code))
 
 
-CRASH_TESTS = re.compile(r"`((?:tests|core)/\w+)::(\w+)`")
+TESTS = re.compile(r"`((?:tests|core)/\w+)::(\w+)`")
 
 
-def test_crash_page_names_tests_that_exist() -> None:
+@pytest.mark.parametrize("page", ["crash.md", "security.md"])
+def test_pages_of_promises_name_tests_that_exist(page: str) -> None:
     folders = {"tests": ROOT / "tests", "core": ROOT / "crates" / "penstock-core" / "tests"}
-    named = CRASH_TESTS.findall((ROOT / "docs" / "crash.md").read_text(encoding="utf-8"))
+    named = TESTS.findall((ROOT / "docs" / page).read_text(encoding="utf-8"))
     assert named
     missing = []
     for file, test in named:

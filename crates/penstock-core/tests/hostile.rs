@@ -335,7 +335,7 @@ fn in_workers(name: &str, seed: u64, act: fn(&World, &mut Dice)) -> u64 {
 }
 
 #[test]
-fn overwritten_words_of_live_objects_give_errors_and_nothing_worse() {
+fn overwritten_words_of_a_live_queue_give_errors_and_nothing_worse() {
     let _one = one_at_a_time();
     let seed = seed();
     tell(&format!("overwritten words: PENSTOCK_TEST_SEED={seed}"));
@@ -370,7 +370,7 @@ fn words_overwritten_all_the_while_give_errors_and_nothing_worse() {
 }
 
 #[test]
-fn overwritten_files_are_opened_or_refused_and_nothing_worse() {
+fn overwritten_words_are_met_when_a_queue_is_opened() {
     let _one = one_at_a_time();
     let seed = seed();
     tell(&format!("opened with overwritten words: PENSTOCK_TEST_SEED={seed}"));
