@@ -68,7 +68,7 @@ lock: ## pin requirements/*.in anew into requirements/*.txt
 	tools/lock.sh
 
 clean: ## remove everything that was built
-	rm -rf .venv $(TARGET) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis python/penstock/_core*.so
+	rm -rf .venv $(TARGET) fuzz/target fuzz/corpus-work dist .pytest_cache .mypy_cache .ruff_cache .hypothesis python/penstock/_core*.so
 	find $(PYTHON_SOURCES) tools -name __pycache__ -prune -exec rm -rf {} +
 
 # $(call with_component,rustfmt,fmt,arguments): `cargo fmt arguments`. rustfmt and clippy come with Rust but can be
