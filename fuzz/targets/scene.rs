@@ -9,6 +9,9 @@ pub fn attach_bystander(place: &Place, attach: impl FnOnce()) {
     let board = Board::new(1);
     let fuzzer = std::process::id();
     let bystander = Child::run_on(|| {
+        // Ctrl-C ends the fuzzer; this one tidies up after it.
+        // SAFETY: no handlers of ours.
+        unsafe { libc::signal(libc::SIGINT, libc::SIG_IGN) };
         attach();
         board[0].store(1, SeqCst);
         while std::os::unix::process::parent_id() == fuzzer {
