@@ -18,10 +18,11 @@ import pytest
 import penstock
 import penstock.aio
 import penstock.testing
+import penstock.win32
 from penstock import _core, _errors
 
 REFERENCE = Path(__file__).resolve().parent.parent / "docs" / "reference.md"
-MODULES = [penstock, penstock.aio, penstock.testing]
+MODULES = [penstock, penstock.aio, penstock.testing, penstock.win32]
 CLASSES = [penstock.Queue, penstock.Mutex, penstock.Semaphore, penstock.Event, penstock.Mapping]
 ERRORS = [getattr(_errors, name) for name in _errors.__all__]
 OWN_ERRORS = [error for error in ERRORS if issubclass(error, penstock.PenstockError)]

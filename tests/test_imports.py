@@ -36,10 +36,9 @@ ON_TOP: dict[str, set[str]] = {
     "_child": set(),
     "aio": {"_readiness"},
     "testing": {"_child"},
-    "win32": set(),
     "__main__": {"cli"},
 }
-BOXES = ("cli", "monitor", "engines", "bench")
+BOXES = ("cli", "win32", "monitor", "engines", "bench")
 CLI_MAY_ALSO = {
     "cli/_directory": {"_core"},  # what `ls`, `rm` and `doctor` show has no place in the public package
     "cli/bench": {"bench"},  # a box of its own, with a command to it
