@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from array import array
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,22 +14,25 @@ from cli_helpers import EXAMPLES, Program, example
 if TYPE_CHECKING:
     from pathlib import Path
 
+
 pytestmark = pytest.mark.usefixtures("directory")
 
-FILES = sorted(EXAMPLES.glob("*.py"))
+FILES = sorted(EXAMPLES.rglob("*.py"))
+IDS = [file.relative_to(EXAMPLES).as_posix() for file in FILES]
 MOST_LINES = 60
 
 
 def test_there_are_examples() -> None:
-    assert {"producer.py", "consumer.py"} < {file.name for file in FILES}
+    pairs = {f"{folder}{side}.py" for folder in ("", "win32/", "guarded_file/") for side in ("producer", "consumer")}
+    assert pairs < set(IDS)
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+@pytest.mark.parametrize("file", FILES, ids=IDS)
 def test_example_is_short(file: Path) -> None:
     assert len(file.read_text().splitlines()) <= MOST_LINES
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+@pytest.mark.parametrize("file", FILES, ids=IDS)
 def test_example_uses_the_public_api_only(file: Path) -> None:
     text = file.read_text()
     imported = [
@@ -42,8 +46,8 @@ def test_example_uses_the_public_api_only(file: Path) -> None:
             else []
         )
     ]
-    assert "penstock" in imported
-    assert not [name for name in imported if name.startswith("penstock.")]
+    of_ours = [name for name in imported if name.partition(".")[0] == "penstock"]
+    assert of_ours == (["penstock.win32"] if file.parent.name == "win32" else ["penstock"])
     assert not re.search(r"\._[a-z]", text)
 
 
@@ -70,3 +74,38 @@ def test_worker_repeats_what_a_dead_one_left_and_sets_the_impossible_aside() -> 
     assert lines.count("killed in the middle of a job") == 1
     assert [line for line in lines if line.startswith("done")] == ["done: first", "done: deadly", "done: last"]
     assert lines[-1] == "dead letters: ['impossible']"
+
+
+NUMBERS = [250, 40, *range(30, 0, -1), 0]
+
+
+@pytest.mark.parametrize("folder", ["win32", "guarded_file"])
+@pytest.mark.parametrize("first", ["producer", "consumer"])
+def test_other_pairs_keep_the_lessons_contract(folder: str, first: str, tmp_path: Path) -> None:
+    second = {"producer": "consumer", "consumer": "producer"}[first]
+    with Program(example(f"{folder}/{first}"), cwd=tmp_path) as one:
+        if first == "producer":
+            one.write(b"250\n")  # it waits there, with what it has put
+        with Program(example(f"{folder}/{second}"), cwd=tmp_path) as two:
+            programs = {first: one, second: two}
+            text = "".join(f"{number}\n" for number in NUMBERS[first == "producer" :])
+            programs["producer"].write(text.encode())
+            code, output, errors = programs["consumer"].end()
+            assert (code, [int(line) for line in output.split()], errors) == (0, NUMBERS, b"")
+            assert programs["producer"].end() == (0, b"", b"")
+
+
+def test_guarded_file_is_whole_and_in_order_whoever_is_killed(tmp_path: Path) -> None:
+    received: list[int] = []
+    with Program(example("guarded_file/producer"), cwd=tmp_path) as producer:
+        producer.write("".join(f"{number}\n" for number in range(1, 400)).encode())
+        while not received or received[-1] < 20:
+            with Program(example("guarded_file/consumer"), cwd=tmp_path) as consumer:
+                received += [int(consumer.line()) for _ in range(4)]
+                consumer.process.kill()
+        producer.process.kill()
+    left = array("I", (tmp_path / "numbers.bin").read_bytes())
+    assert len(left) <= 10
+    together = [*received, *left]
+    assert together == sorted(set(together))
+    assert together[-1] - len(together) <= 6, "each kill of a consumer may lose the number that it had just taken"
