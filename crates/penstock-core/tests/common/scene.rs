@@ -27,8 +27,8 @@ const FILLERS: u32 = 1000;
 /// Nobody has a higher number than this in these scenes.
 pub const WATCHED_ENTRIES: usize = 16;
 /// Where the words of the queue's control lines lie that the checks look at.
-const PUT_LOCK: usize = KIND_AT + offset_of!(QueueControl, put) + offset_of!(PutLine, lock);
-const GET_LOCK: usize = KIND_AT + offset_of!(QueueControl, get) + offset_of!(GetLine, lock);
+pub const PUT_LOCK: usize = KIND_AT + offset_of!(QueueControl, put) + offset_of!(PutLine, lock);
+pub const GET_LOCK: usize = KIND_AT + offset_of!(QueueControl, get) + offset_of!(GetLine, lock);
 const CURSOR: usize = CONTROL_AT + offset_of!(Control, cursor);
 const LOOKED: usize = CONTROL_AT + offset_of!(Control, looked_ms);
 const CONTROL_LINES: usize = size_of::<QueueControl>();
