@@ -18,8 +18,9 @@ const STEP: u32 = 2;
 
 /// How long a sleep lasts at most before the sleeper looks again by itself: whoever should have woken it may be dead.
 pub const HEARTBEAT: Duration = Duration::from_millis(50);
-/// The bound for who has slept for seconds, so that idling stays cheap.
-pub const SLOW_HEARTBEAT: Duration = Duration::from_millis(250);
+/// The bound for who has slept for seconds, so that idling stays cheap. Such a sleeper goes on within 250 ms after a death:
+/// what this leaves is for the repair, and for a look that was left to another sleeper half a heartbeat ago.
+pub const SLOW_HEARTBEAT: Duration = Duration::from_millis(200);
 /// When the bound grows.
 pub const SLEPT_LONG: Duration = Duration::from_secs(2);
 

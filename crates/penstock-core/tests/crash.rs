@@ -105,3 +105,25 @@ fn nothing_is_taken_from_whoever_is_stopped_at_any_point() {
     }
     tally.finish();
 }
+
+#[test]
+fn a_consumer_that_never_has_to_wait_repairs_a_lock_of_the_dead_too() {
+    let _one = one_at_a_time();
+    let place = Place::new("crash-never-waits");
+    let queue = penstock_core::Queue::create(&place.at("q"), &common::plan(40, 8, 8)).expect("created");
+    (0..30).for_each(|id| common::put(&queue, &common::item(id, 8)).expect("room"));
+    let mut victim = common::Child::run(|| {
+        queue.segment().me().expect("registered");
+        penstock_core::fault::arm(0);
+        let _ = common::put(&queue, &common::item(30, 8));
+    });
+    assert_eq!(victim.end(), common::BY_SIGKILL);
+    let raw = common::Raw::of(&place.at("q"));
+    assert_ne!(raw.u32(common::scene::PUT_LOCK), 0, "the victim held the put lock");
+    // Once in so many items it is told to take the way on which it may wait, and that one repairs.
+    let mut small = [0; penstock_core::slots::INLINE_MAX];
+    let taken = (0..20).take_while(|_| queue.try_get(&mut small).is_ok()).count();
+    assert!(taken < 20, "nobody looked for the dead");
+    common::get(&queue).expect("an item");
+    assert_eq!(raw.u32(common::scene::PUT_LOCK), 0, "the lock is free again");
+}

@@ -11,7 +11,7 @@ use crate::atomic::Ordering::{Acquire, Relaxed, Release};
 use crate::deadline::Deadline;
 use crate::error::Result;
 use crate::fault;
-use crate::layout::{Owner, SHUT_AT_ONCE, SlotHead, State, carries_seq, checksum, state_of, state_word};
+use crate::layout::{Owner, PARTICIPANTS, SHUT_AT_ONCE, SlotHead, State, carries_seq, checksum, state_of, state_word};
 use crate::lock;
 use crate::participant::Table;
 use crate::slots::{look, shift};
@@ -223,20 +223,25 @@ pub(super) fn item_check(bytes: &[u8]) -> u32 {
 /// Remembers what was found out about each owner: the kernel is asked once for each.
 struct Verdicts<'a> {
     table: &'a Table<'a>,
-    known: Vec<(Owner, bool)>,
+    /// By number, the owner last asked for there.
+    known: Vec<Option<(Owner, bool)>>,
 }
 
 impl<'a> Verdicts<'a> {
     fn new(table: &'a Table<'a>) -> Verdicts<'a> {
-        Verdicts { table, known: Vec::new() }
+        Verdicts { table, known: vec![None; PARTICIPANTS as usize + 1] }
     }
 
     fn is_dead(&mut self, owner: Owner) -> bool {
-        if let Some((_, verdict)) = self.known.iter().find(|(known, _)| *known == owner) {
-            return *verdict;
+        // A number past the table is nobody's, like the number of those who gave up.
+        let Some(known) = self.known.get_mut(owner.index() as usize) else { return true };
+        match *known {
+            Some((of, verdict)) if of == owner => verdict,
+            _ => {
+                let verdict = self.table.is_dead(owner);
+                *known = Some((owner, verdict));
+                verdict
+            }
         }
-        let verdict = owner == Owner::BROKEN || self.table.is_dead(owner);
-        self.known.push((owner, verdict));
-        verdict
     }
 }

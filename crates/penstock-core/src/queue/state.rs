@@ -241,8 +241,9 @@ impl Queue {
         let looked = &self.segment().control().looked_ms;
         let (before, now) = (looked.load(Relaxed), sys::now_ms());
         let is_due = now.wrapping_sub(before) >= u64::try_from(HEARTBEAT.as_millis()).unwrap_or(0) / 2;
+        // Where nothing is held there is nothing to repair, and not everybody in the table has to be asked after.
         if is_due && looked.compare_exchange(before, now, AcqRel, Relaxed).is_ok() {
-            return self.repair_after_deaths();
+            return self.look_for_the_dead();
         }
         Ok(())
     }
@@ -262,10 +263,12 @@ impl Queue {
             return false;
         }
         let has_died = self.depth().held > 0 && self.segment().table().is_ok_and(|table| table.has_dead());
-        if !has_died {
-            self.segment().control().looked_ms.store(sys::now_ms(), Relaxed);
+        // Only a whole look is noted as one: sleepers leave theirs to whoever looked last.
+        if has_died || self.is_a_lock_orphaned().unwrap_or(false) {
+            return true;
         }
-        has_died
+        self.segment().control().looked_ms.store(sys::now_ms(), Relaxed);
+        false
     }
 
     fn is_look_due(&self) -> bool {
@@ -280,7 +283,7 @@ impl Queue {
 
     /// Repairs if anybody died.
     pub(super) fn repair_after_deaths(&self) -> Result<()> {
-        if !self.segment().table()?.has_dead() && !self.is_a_lock_orphaned()? {
+        if !self.is_a_lock_orphaned()? && !self.segment().table()?.has_dead() {
             return Ok(());
         }
         // A living holder of a lock is not waited for here: the next look is due soon.
