@@ -11,6 +11,7 @@ use common::{BY_SIGKILL, Board, Child, Dice, Place, Raw, at_once, get, get_waiti
 use common::{seed, tell, wait_for, within};
 use penstock_core::event::{HEARTBEAT, SLEPT_LONG, SLOW_HEARTBEAT};
 use penstock_core::layout::Owner;
+use penstock_core::queue::Wait;
 use penstock_core::sys::Pulse;
 use penstock_core::waiting::{Target, wait_any};
 use penstock_core::{Deadline, Location, Queue, fault};
@@ -27,6 +28,9 @@ const LONG: Duration = Duration::from_secs(15);
 const READY: usize = 0;
 const GONE_ON_NS: usize = 1;
 const ATTACHED: usize = 2;
+const IS_DEAD: usize = 3;
+const HEARTBEATS: usize = 4;
+const WORDS: usize = 5;
 
 /// The clock that all processes share, in nanoseconds.
 fn now_ns() -> u64 {
@@ -62,19 +66,19 @@ struct Case {
     victim: fn(&Queue),
     /// At which point the victim stops itself, or after all.
     stops_at: Option<u64>,
-    survivor: fn(&Queue),
+    survivor: fn(&Queue, &mut Wait<'_>),
 }
 
 fn put_one(queue: &Queue) {
     put(queue, &item(7, BYTES)).expect("room");
 }
 
-fn get_one(queue: &Queue) {
-    within(LONG, |wait| get_waiting(queue, wait)).expect("an item");
+fn get_one(queue: &Queue, wait: &mut Wait<'_>) {
+    get_waiting(queue, wait).expect("an item");
 }
 
-fn put_patiently(queue: &Queue) {
-    within(LONG, |wait| queue.put(&[&item(8, BYTES)], wait)).expect("room");
+fn put_patiently(queue: &Queue, wait: &mut Wait<'_>) {
+    queue.put(&[&item(8, BYTES)], wait).expect("room");
 }
 
 fn lease_one(queue: &Queue) {
@@ -101,10 +105,8 @@ fn find_the_dead(queue: &Queue) {
     let _ = get(queue);
 }
 
-fn wait_for_several(queue: &Queue) {
-    let targets = [Target::Queue(queue)];
-    let ready = wait_any(&targets, Deadline::after(Some(LONG)), &mut || Ok(())).expect("no error");
-    assert_eq!(ready, [0]);
+fn wait_for_several(queue: &Queue, wait: &mut Wait<'_>) {
+    assert_eq!(wait_any(&[Target::Queue(queue)], wait.change, wait.tick), Ok(vec![0]));
 }
 
 /// What a survivor may wait for. The points are found by trying: they are the first at which it is so.
@@ -138,7 +140,7 @@ fn cases(queue: &Queue, raw: &Raw) -> Vec<Case> {
 fn point_at_which(queue: &Queue, prepare: fn(&Queue), act: fn(&Queue), is_so: impl Fn() -> bool) -> u64 {
     for n in 0..100 {
         prepare(queue);
-        let mut child = stopped_victim(queue, act, Some(n), 0, &Board::new(3));
+        let mut child = stopped_victim(queue, act, Some(n), 0, &Board::new(WORDS));
         let found = is_so();
         child.kill();
         clear(queue);
@@ -208,7 +210,7 @@ fn report(what: &str, times: &Times, bound: Option<u64>) {
 
 /// From the kill of a process of so many bytes until the kernel gives back its sign of life.
 fn measure_kernel(queue: &Queue, bytes: usize, rounds: usize) -> Times {
-    let board = Board::new(3);
+    let board = Board::new(WORDS);
     let mut times = Times::default();
     for _ in 0..rounds {
         let mut child = Child::run(|| {
@@ -241,7 +243,7 @@ struct Setting {
 
 /// From the kill until the survivor has what it waited for.
 fn measure(queue: &Queue, case: &Case, setting: &Setting, rounds: usize, dice: &mut Dice) -> Times {
-    let board = Board::new(3);
+    let board = Board::new(WORDS);
     let mut times = Times::default();
     for _ in 0..rounds {
         (case.prepare)(queue);
@@ -249,14 +251,10 @@ fn measure(queue: &Queue, case: &Case, setting: &Setting, rounds: usize, dice: &
         board[GONE_ON_NS].store(0, SeqCst);
         let mut survivor = Child::run(|| {
             queue.segment().me().expect("registered");
-            (case.survivor)(queue);
+            within(LONG, |wait| (case.survivor)(queue, wait));
             board[GONE_ON_NS].store(now_ns(), SeqCst);
         });
-        let mut seen_asleep = 0;
-        wait_for("the survivor to sleep", LONG, || {
-            seen_asleep = if survivor.state() == 'S' { seen_asleep + 1 } else { 0 };
-            seen_asleep == 3
-        });
+        wait_until_asleep(&survivor);
         // The kill comes at any moment of a heartbeat.
         let heartbeat_ns = u64::try_from(setting.heartbeat.as_nanos()).expect("short");
         std::thread::sleep(setting.slept + Duration::from_nanos(dice.below(heartbeat_ns)));
@@ -271,12 +269,20 @@ fn measure(queue: &Queue, case: &Case, setting: &Setting, rounds: usize, dice: &
     times
 }
 
+fn wait_until_asleep(child: &Child) {
+    let mut seen_asleep = 0;
+    wait_for("the survivor to sleep", LONG, || {
+        seen_asleep = if child.state() == 'S' { seen_asleep + 1 } else { 0 };
+        seen_asleep == 3
+    });
+}
+
 /// So many processes that are attached and do nothing, until it is dropped.
 struct Crowd(#[allow(dead_code, reason = "held, not read")] Child);
 
 impl Crowd {
     fn gather(queue: &Queue, count: u64) -> Crowd {
-        let board = Board::new(3);
+        let board = Board::new(WORDS);
         let shepherd = Child::run(|| {
             for _ in 0..count {
                 // SAFETY: the child only attaches and waits; it dies with this process.
@@ -297,6 +303,7 @@ impl Crowd {
 
 // ------------------------------------------------------------------------------------------------------- the figures
 
+/// Times of all cases, on one queue.
 struct Table {
     queue: Queue,
     cases: Vec<Case>,
@@ -308,7 +315,7 @@ struct Table {
 
 impl Table {
     fn new(location: &Location, rounds: usize) -> Table {
-        let queue = Queue::create(location, &plan(CAPACITY, BYTES as u64, BYTES as u64)).expect("created");
+        let queue = small_queue(location);
         let cases = cases(&queue, &Raw::of(location));
         Table { queue, cases, dice: Dice::new(seed()), rounds, count: 0, late: 0 }
     }
@@ -326,6 +333,52 @@ impl Table {
     fn add_all(&mut self, what: &str, setting: &Setting, bound: Duration, kernel: &Times) {
         (0..self.cases.len()).for_each(|case| self.add(what, case, setting, bound, kernel));
     }
+}
+
+fn small_queue(location: &Location) -> Queue {
+    Queue::create(location, &plan(CAPACITY, BYTES as u64, BYTES as u64)).expect("created")
+}
+
+#[test]
+fn a_sleeper_repairs_at_its_first_heartbeat_after_a_death() {
+    let _one = one_at_a_time();
+    let place = Place::new("repair-heartbeat");
+    let queue = small_queue(&place.at("q"));
+    let board = Board::new(WORDS);
+    for case in cases(&queue, &Raw::of(&place.at("q"))) {
+        (case.prepare)(&queue);
+        let mut victim = stopped_victim(&queue, case.victim, case.stops_at, 0, &board);
+        board[HEARTBEATS].store(0, SeqCst);
+        board[IS_DEAD].store(0, SeqCst);
+        let mut survivor = Child::run(|| {
+            let mut count = || {
+                board[HEARTBEATS].fetch_add(board[IS_DEAD].load(SeqCst), SeqCst);
+                Ok(())
+            };
+            (case.survivor)(&queue, &mut Wait::until(Deadline::after(Some(LONG)), &mut count));
+        });
+        wait_until_asleep(&survivor);
+        victim.kill();
+        board[IS_DEAD].store(1, SeqCst);
+        assert_eq!(survivor.end(), common::WELL, "waiting {}", case.what);
+        let heartbeats = board[HEARTBEATS].load(SeqCst);
+        assert!(heartbeats <= 1, "waiting {}: repaired after {heartbeats} heartbeats", case.what);
+        clear(&queue);
+    }
+}
+
+/// A repair looks at every slot, so its time grows with their number.
+fn measure_large_queue(place: &Place, table: &mut Table, bound: Duration, kernel: &Times) {
+    let queue = Queue::create(&place.at("large"), &plan(1_000_000, BYTES as u64, BYTES as u64)).expect("created");
+    let large = std::mem::replace(&mut table.queue, queue);
+    table.add(
+        ", in a queue of a million",
+        0,
+        &Setting { slept: Duration::ZERO, heartbeat: HEARTBEAT, bytes: 0 },
+        bound,
+        kernel,
+    );
+    table.queue = large;
 }
 
 #[test]
@@ -357,6 +410,9 @@ fn a_survivor_goes_on_soon_after_a_death() {
         }
     }
     table.rounds = rounds;
+    if is_all {
+        measure_large_queue(&place, &mut table, bound, &small);
+    }
     let count = if is_all { 1000 } else { 100 };
     let _crowd = Crowd::gather(&table.queue, count);
     let kernel = measure_kernel(&table.queue, 0, rounds);
