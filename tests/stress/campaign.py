@@ -1,0 +1,417 @@
+"""Producers and consumers of every kind on one queue, killed and restarted every few milliseconds; every item accounted for.
+
+    PYTHONPATH=tests python -m stress.campaign --seconds 60 --seed 7
+
+In rounds: each draws what passes through the queue and how it is taken, keeps ten processes at work, and kills, stops and
+signals them at random. Then it lets the rest end by themselves, takes out what is left, and checks the books (`account`)
+and the whole capacity. The seed decides what is drawn; when exactly a kill comes is up to the machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import pickle
+import random
+import secrets
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import penstock
+from penstock import Empty, Full, testing
+from stress import account, items, workers
+from stress.account import Death, Figures
+from stress.items import STOP, Scenario
+from stress.workers import Task
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROUND_SECONDS = 5.0
+KILL_MS = (1, 12)
+"""Between two kills."""
+STUCK_SECONDS = 10.0
+"""How long nothing may happen, or a process may take to end, before somebody counts as stuck. (A second is promised, on a
+machine that has nothing else to do.)"""
+SMALL_BYTES = 12 << 20
+"""Size of the file system that is too small for its queue."""
+TESTS = Path(__file__).resolve().parent.parent
+
+CAST = [
+    *[("alone", "fork", "p"), ("alone", "fork", "c")] * 2,
+    *[("alone", "spawn", "p"), ("alone", "spawn", "c")],
+    *[("threads", "fork", "ppc"), ("threads", "fork", "pcc")],
+    *[("tasks", "fork", "ppc"), ("tasks", "fork", "pcc")],
+]
+"""Shape, way of starting, and roles of the streams of each process."""
+
+
+class Process:
+    """One place in the cast, and the process that has it now."""
+
+    def __init__(self, place: tuple[str, str, str], task: Task, pid: int) -> None:
+        self.place = place
+        self.task = task
+        self.pid = pid
+        self.stopped_until: float | None = None
+
+
+class Round:
+    """One queue, its workers, and what happens to them."""
+
+    def __init__(self, scenario: Scenario, directory: Path, seed: int) -> None:
+        self.scenario = scenario
+        self.directory = directory
+        self.chance = random.Random(seed)
+        self.flag = workers.Flag(directory)
+        self.deaths: dict[int, Death] = {}
+        self.stops: list[tuple[int, int, int]] = []
+        """Number of the process, from when, until when."""
+        self.figures = Figures(rounds=1)
+        self.count = 0
+        self.stories: list[str] = []
+        self.room = Filler(directory / "small" / "filler") if scenario.is_space_short else None
+        self.queue = penstock.Queue.create(
+            testing.unique_name("stress"),
+            capacity=scenario.capacity,
+            item=scenario.item,
+            directory=directory / "small" if scenario.is_space_short else None,
+            **({} if scenario.item == "u8" else {"max_item_bytes": items.MAX_ITEM_BYTES}),
+        )
+        self.processes = [self.start(place) for place in CAST]
+
+    # ---- starting ----
+
+    def start(self, place: tuple[str, str, str]) -> Process:
+        """Start a process for a place in the cast."""
+        shape, way, roles = place
+        self.count += 1
+        # An inherited or pickled handle, or the name to open.
+        by_name = self.chance.random() < 0.5 and self.room is None
+        queue = self.queue.name if by_name else self.queue
+        seed = self.chance.getrandbits(48)
+        task = Task(self.count, shape, roles, self.scenario, queue, self.directory, seed)
+        return Process(place, task, _fork(task) if way == "fork" else _spawn(task))
+
+    # ---- what happens to processes ----
+
+    def run(self, seconds: float) -> None:
+        """Kill, stop and signal processes for so long."""
+        until = time.monotonic() + seconds
+        seen, since = -1, time.monotonic()
+        while time.monotonic() < until:
+            time.sleep(self.chance.uniform(*KILL_MS) / 1000)
+            self.let_go_on(time.monotonic())
+            self.disturb()
+            noted = sum(path.stat().st_size for path in self.directory.glob("*.ledger"))
+            if noted != seen or any(process.stopped_until for process in self.processes):
+                seen, since = noted, time.monotonic()
+            elif time.monotonic() - since > STUCK_SECONDS:
+                self.find_stuck("nothing happens")
+                return
+            self.look_for_failures()
+
+    def disturb(self) -> None:
+        """Kill one, or stop one for a while; and interrupt the sleep of some."""
+        for process in self.chance.sample(self.processes, 2):
+            os.kill(process.pid, signal.SIGUSR1)
+            self.figures.signals += 1
+        if self.room is not None:
+            self.room.change(self.chance)
+        process = self.chance.choice(self.processes)
+        if process.place[1] == "spawn" and self.chance.random() < 0.8:
+            return  # those take long to start
+        if process.stopped_until is None and self.chance.random() < 0.25:
+            self.stop(process)
+        else:
+            self.kill(process)
+
+    def kill(self, process: Process) -> None:
+        """Kill a process, stopped or not, and start another in its place."""
+        self.end_of_stop(process)
+        killed = time.monotonic_ns()
+        os.kill(process.pid, signal.SIGKILL)
+        _, status = os.waitpid(process.pid, 0)
+        if os.waitstatus_to_exitcode(status) == -signal.SIGKILL:
+            self.deaths[process.task.number] = Death(killed, time.monotonic_ns())
+            self.figures.kills += 1
+        else:
+            self.fail(process, status)
+        self.processes[self.processes.index(process)] = self.start(process.place)
+
+    def stop(self, process: Process) -> None:
+        """Stop a process, for less than a heartbeat or for several."""
+        seconds = self.chance.uniform(0.001, 0.02) if self.chance.random() < 0.8 else self.chance.uniform(0.06, 0.3)
+        os.kill(process.pid, signal.SIGSTOP)
+        process.stopped_until = time.monotonic() + seconds
+        self.stops.append((process.task.number, time.monotonic_ns(), account.FOR_EVER))
+
+    def let_go_on(self, now: float) -> None:
+        """Let those go on whose time has come."""
+        for process in self.processes:
+            if process.stopped_until is not None and process.stopped_until <= now:
+                self.end_of_stop(process)
+                os.kill(process.pid, signal.SIGCONT)
+                self.figures.stops += 1
+
+    def end_of_stop(self, process: Process) -> None:
+        """Note that a process is not stopped any more."""
+        if process.stopped_until is not None:
+            process.stopped_until = None
+            places = [place for place, stop in enumerate(self.stops) if stop[0] == process.task.number]
+            number, since, _ = self.stops[places[-1]]
+            self.stops[places[-1]] = (number, since, time.monotonic_ns())
+
+    # ---- what goes wrong ----
+
+    def look_for_failures(self) -> None:
+        """Notice processes that ended by themselves."""
+        for process in self.processes:
+            pid, status = os.waitpid(process.pid, os.WNOHANG)
+            if pid:
+                self.fail(process, status)
+                self.deaths[process.task.number] = Death(time.monotonic_ns(), time.monotonic_ns())
+                self.processes[self.processes.index(process)] = self.start(process.place)
+
+    def fail(self, process: Process, status: int) -> None:
+        """Note a process that ended with an error."""
+        self.figures.failed += 1
+        said = process.task.errors.read_text(errors="replace") if process.task.errors.exists() else ""
+        self.stories.append(f"process {process.task.number} {process.place} ended with {status}: {said}")
+
+    def find_stuck(self, what: str) -> None:
+        """Have those who are stuck say where."""
+        self.figures.stuck += 1
+        self.stories.append(f"stuck: {what}; {self.queue.stats()}")
+        for process in self.processes:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGUSR2)
+        time.sleep(0.5)
+        for process in self.processes:
+            said = process.task.errors.read_text(errors="replace") if process.task.errors.exists() else ""
+            self.stories.append(f"process {process.task.number} {process.place}: {said}")
+
+    # ---- the end ----
+
+    def end(self) -> None:
+        """Let all end by themselves: producers by the flag, consumers by an item that they pass on to each other."""
+        if self.room is not None:
+            self.room.make_room()
+        self.let_go_on(account.FOR_EVER)
+        self.flag.raise_()
+        books = _Warden(self)
+        books.put_stop()
+        until = time.monotonic() + STUCK_SECONDS
+        while self.processes and not self.figures.stuck:
+            for process in list(self.processes):
+                pid, status = os.waitpid(process.pid, os.WNOHANG)
+                if pid:
+                    self.processes.remove(process)
+                    if status != 0:
+                        self.fail(process, status)
+            if time.monotonic() > until:
+                self.find_stuck(f"{len(self.processes)} processes do not end")
+            books.take_all(is_last=not self.processes)
+
+    def check(self) -> Figures:
+        """Check the books, and that the whole capacity is there."""
+        if not self.figures.stuck:
+            self.check_all_done()
+            self.check_capacity()
+        ledgers = sorted(self.directory.glob("*.ledger"), key=lambda path: int(path.stem))
+        read = account.read(ledgers, self.deaths, self.scenario)
+        self.figures.held_stopped += self.count_held_while_stopped(read)
+        read.figures.add(self.figures)
+        return account.settle(read)
+
+    def count_held_while_stopped(self, books: account.Books) -> int:
+        """Count the stops in the whole of which a living process had an item on loan."""
+        loans = sorted((loan.since_ns, loan.until_ns) for loans in books.loans.values() for loan in loans)
+        # Whose they were is not looked at: it is for people to see that there were many.
+        return sum(any(since < a and b < until for since, until in loans) for _, a, b in self.stops) if loans else 0
+
+    def check_all_done(self) -> None:
+        """Check that `join` would return: each item that was acknowledged, and no other, counts as done."""
+        left = self.queue.unfinished_tasks
+        if self.scenario.is_leased_only and left:
+            self.figures.failed += 1
+            self.stories.append(f"join waits for {left} items more, and there are none")
+
+    def check_capacity(self) -> None:
+        """Fill to the brim, then drain."""
+        capacity, make = self.scenario.capacity, self.scenario.make
+        words = [items.word_of(0, serial) for serial in range(capacity + 1)]
+        count = self.queue.put_many([make(word) for word in words], timeout=0)
+        got = [self.scenario.read(item) for item in self.queue.get_many(capacity + 1, timeout=0)] if count else []
+        stats = self.queue.stats()
+        rest = {key: stats[key] for key in ("waiting", "writing", "leased") if stats[key]}
+        if count != capacity or got != words[:capacity] or rest:
+            self.figures.failed += 1
+            self.stories.append(f"{count} of {capacity} items fitted, {len(got)} came out; left {rest}: {stats}")
+
+    def close(self) -> None:
+        """End whoever is left, and remove the queue."""
+        for process in self.processes:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGKILL)
+                os.waitpid(process.pid, 0)
+        if self.room is not None:
+            self.room.close()
+        self.queue.unlink()
+        self.queue.close()
+
+
+class _Warden:
+    """Takes what is left at the end, as one more consumer, and keeps the stop going round."""
+
+    def __init__(self, round_: Round) -> None:
+        self.round = round_
+        task = Task(0, "alone", "c", round_.scenario, None, round_.directory, 0)
+        self.stream = workers.Stream(task, round_.queue, workers.Ledger(task.ledger), round_.flag, 0)
+        self.stream.timeouts = [0.0]
+        self.stream.pace = 0.0
+
+    def put_stop(self) -> None:
+        """Put the item that tells consumers to end, when there is room."""
+        with contextlib.suppress(Full):
+            self.round.queue.put(self.round.scenario.make(STOP), timeout=0)
+
+    def take_all(self, is_last: bool) -> None:
+        """Take what waits for a moment; put the stop again as long as there is somebody to be told."""
+        script = workers.take_by_hand(self.stream)
+        workers.drive(script, self.round.queue)
+        if not is_last:
+            self.put_stop()
+            time.sleep(0.005)
+
+
+# ---- processes -------------------------------------------------------------------------------------------------------
+
+
+def _fork(task: Task) -> int:
+    pid = os.fork()
+    if pid == 0:
+        workers.work(task)
+    return pid
+
+
+def _spawn(task: Task) -> int:
+    """Start a fresh interpreter, which gets the task, and perhaps a handle, as a pickle."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "stress.workers"],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": str(TESTS)},
+    )
+    assert process.stdin is not None
+    with contextlib.suppress(BrokenPipeError), process.stdin as pipe:
+        pipe.write(pickle.dumps(task))
+    process.returncode = 0  # waited for by its pid, as those are that were forked
+    return process.pid
+
+
+# ---- a file system that is too small ---------------------------------------------------------------------------------
+
+
+class Filler:
+    """A file that takes all the room of a small file system, and gives it back."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+
+    def change(self, chance: random.Random) -> None:
+        """Take all the room that there is, or now and then give it back."""
+        if chance.random() < 0.3:
+            self.make_room()
+            return
+        facts = os.fstatvfs(self._file)
+        size = os.fstat(self._file).st_size
+        with contextlib.suppress(OSError):  # somebody was quicker
+            os.posix_fallocate(self._file, size, max(1, facts.f_bavail * facts.f_frsize))
+
+    def make_room(self) -> None:
+        """Give the room back."""
+        os.ftruncate(self._file, 0)
+
+    def close(self) -> None:
+        os.close(self._file)
+
+
+@contextlib.contextmanager
+def small_file_system(at: Path) -> Iterator[str | None]:
+    """Mount one for the block; or say why not."""
+    at.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", f"size={SMALL_BYTES},mode=0700", "none", str(at)]
+    done = subprocess.run(command, capture_output=True, check=False, text=True)
+    try:
+        yield done.stderr.strip() if done.returncode else None
+    finally:
+        if done.returncode == 0:
+            subprocess.run(["umount", "--lazy", str(at)], check=True)
+
+
+# ---- rounds ----------------------------------------------------------------------------------------------------------
+
+
+def run(seconds: float, seed: int, round_seconds: float = ROUND_SECONDS) -> tuple[Figures, list[str]]:
+    """Run rounds for so long; return the figures, and the stories of what went wrong or was left out."""
+    chance = random.Random(seed)
+    until = time.monotonic() + seconds
+    total, stories = Figures(), []
+    while time.monotonic() < until and not total.bad():
+        number = total.rounds
+        figures, told = _run_round(chance.getrandbits(48), number, min(round_seconds, seconds))
+        total.add(figures)
+        stories += [story for story in told if story not in stories]
+    return total, stories
+
+
+def _run_round(seed: int, number: int, seconds: float) -> tuple[Figures, list[str]]:
+    chance = random.Random(seed)
+    with (
+        tempfile.TemporaryDirectory(prefix="penstock-stress-", dir="/dev/shm") as name,
+        contextlib.ExitStack() as stack,
+    ):
+        directory = Path(name)
+        left_out = stack.enter_context(small_file_system(directory / "small")) if number % 5 == 4 else "not its turn"
+        scenario = items.any_scenario(chance, is_space_short=left_out is None)
+        round_ = Round(scenario, directory, chance.getrandbits(48))
+        try:
+            round_.run(seconds)
+            round_.end()
+            figures = round_.check()
+        finally:
+            round_.close()
+    stories = [f"round {number}, {scenario}: {story}" for story in round_.stories]
+    if figures.bad():
+        stories.append(f"round {number}, {scenario}: {figures.bad()}")
+    if left_out not in (None, "not its turn"):
+        stories.append(f"left out: a full file system, because one cannot be mounted here ({left_out})")
+    return figures, stories
+
+
+def main() -> int:
+    """Run a campaign from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=60.0, help="how long to run")
+    parser.add_argument("--seed", type=int, default=secrets.randbits(32), help="repeats what was drawn in another run")
+    options = parser.parse_args()
+    print(f"campaign: seed {options.seed}", flush=True)
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+    with testing.temporary_directory():
+        figures, stories = run(options.seconds, options.seed)
+    for story in stories:
+        print(story, file=sys.stderr)
+    print(f"figures: {figures}")
+    return 1 if figures.bad() else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

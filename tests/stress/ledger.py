@@ -1,0 +1,78 @@
+"""What workers note: before each verb that they are about to call it, and after it what it did.
+
+One file for each process, outside of the queue's memory, to which every record is appended by a system call of its own.
+So whatever kills the process, what it noted stays noted, and at most the verb that it was in is in doubt.
+"""
+
+from __future__ import annotations
+
+import enum
+import os
+import struct
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+RECORD = struct.Struct("<QQIHH")
+
+
+class Kind(enum.IntEnum):
+    """What a record says, of an item's word and a count."""
+
+    PUT_BEGIN = enum.auto()
+    """About to put so many items, from the word on."""
+    PUT_END = enum.auto()
+    """So many were put, from the word on."""
+    NO_SPACE = enum.auto()
+    """They were not, because the file system is full."""
+    GET_BEGIN = enum.auto()
+    """About to take so many items at most."""
+    LEASE_BEGIN = enum.auto()
+    """About to lease one."""
+    GOT = enum.auto()
+    """The item was taken, for good."""
+    TAKE_END = enum.auto()
+    """All that was taken has been noted."""
+    LEASED = enum.auto()
+    """The item is on loan; the count says for the how manieth time."""
+    ACK_BEGIN = enum.auto()
+    ACK_END = enum.auto()
+    BACK_BEGIN = enum.auto()
+    """About to give the item back."""
+    BACK_END = enum.auto()
+    TORN = enum.auto()
+    """An item that was taken is not whole."""
+
+
+class Record(NamedTuple):
+    """One record, as it was read."""
+
+    at_ns: int
+    word: int
+    stream: int
+    kind: Kind
+    count: int
+
+
+class Ledger:
+    """A process's file to write to. Its streams (a thread, a task, or all of it) are told apart by their numbers."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+
+    def note(self, stream: int, kind: Kind, word: int = 0, count: int = 1) -> None:
+        """Append a record."""
+        os.write(self._file, RECORD.pack(time.monotonic_ns(), word, stream, kind, count))
+
+
+KINDS = {int(kind): kind for kind in Kind}
+
+
+def read(path: Path) -> Iterator[Record]:
+    """Read what a process noted."""
+    data = path.read_bytes()
+    for at_ns, word, stream, kind, count in RECORD.iter_unpack(data[: len(data) - len(data) % RECORD.size]):
+        yield Record(at_ns, word, stream, KINDS[kind], count)
