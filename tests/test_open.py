@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import random
@@ -25,6 +26,7 @@ from penstock import (
     NotFound,
     Unsupported,
     Untrusted,
+    aio,
 )
 
 if TYPE_CHECKING:
@@ -366,6 +368,20 @@ def test_put_into_a_full_file_system_raises_no_space_and_nothing_changes(small: 
         assert q.get_many(100) == [*items, b"small items need no more"]
         q.put_many([b""] * 50, timeout=0)
         assert q.qsize() == 50
+
+
+@as_root
+def test_batch_that_is_awaited_until_the_file_system_is_full_tells_how_many_were_put(small: Path) -> None:
+    async def put(queue: penstock.Queue, items: list[bytes]) -> int:
+        return await aio.Queue(queue).put_many(items)
+
+    with penstock.Queue("jobs", directory=small, capacity=50, item=bytes, max_item_bytes=4_000_000) as q:
+        count = asyncio.run(put(q, [bytes(4_000_000)] * 50))
+        assert 10 <= count < 17
+        assert q.qsize() == count
+        with pytest.raises(NoSpace):
+            asyncio.run(put(q, [bytes(4_000_000)]))
+        assert q.qsize() == count
 
 
 @as_root

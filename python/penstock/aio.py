@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import penstock
-from penstock import Empty, Full, ShutDown
+from penstock import Empty, Full, NoSpace, ShutDown
 from penstock._readiness import Readiness
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ class Queue:
                 count += await self._room.take(partial(self._put_some, rest, count), Full, left)
             except Full:
                 break
-            except ShutDown:
+            except (ShutDown, NoSpace):
                 if count == 0:
                     raise
                 break
