@@ -3,6 +3,7 @@
 # Variables:  PYTHON    the interpreter to make .venv from (default: python3, else the newest of python3.11 to 3.14)
 #             FEATURES  cargo features of the extension, such as crash-points (default: none)
 #             FUZZ_SECONDS  how long each fuzz target runs (default: 60)
+#             STRESS    what `make stress` is to do otherwise, such as '--seconds 3600' or '--seed 7' (default: nothing)
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
@@ -22,13 +23,14 @@ BIN := .venv/bin
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 FEATURES :=
 FUZZ_SECONDS := 60
+STRESS :=
 READY := .venv/.bootstrapped
 PEERS := .venv/.peers
 EXTENSION := .venv/.extension
 RUST_SOURCES := $(shell find crates -name '*.rs' -o -name Cargo.toml)
 PYTHON_SOURCES := python $(wildcard tests examples)
 
-.PHONY: help demo test fuzz check check-rust check-python test-rust test-python build wheel bench bench-all lock clean FORCE
+.PHONY: help demo test stress fuzz check check-rust check-python test-rust test-python build wheel bench bench-all lock clean FORCE
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -49,6 +51,9 @@ fuzz: ## look for bytes that do harm, FUZZ_SECONDS (60) for each of two targets;
 
 test-python: build ## the Python tests
 	$(BIN)/python -m pytest
+
+stress: build ## long random runs and kills: ten minutes at most, and a table of figures at the end
+	PYTHONPATH=tests $(BIN)/python -m stress $(STRESS)
 
 build: $(EXTENSION) ## the extension module, into python/penstock
 

@@ -1,7 +1,7 @@
 """Processes killed in the middle of their work, by a real SIGKILL: nothing is lost, doubled or stuck.
 
-The core's own tests kill at every single point of every operation; these show what users see. PENSTOCK_CRASH_ROUNDS
-and PENSTOCK_CRASH_VISITORS ask for longer campaigns.
+The core's own tests kill at every single point of every operation; these show what users see. PENSTOCK_CRASH_SECONDS
+and PENSTOCK_CRASH_VISITORS ask for longer runs; `make stress` has the long ones.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-import campaign
 import penstock
 from peers import (
     Call,
@@ -26,6 +25,8 @@ from peers import (
     wait_until_asleep,
 )
 from penstock import Empty, Full, _core, testing
+from stress import campaign
+from stress.items import Scenario
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.usefixtures("directory")
 
-ROUNDS = int(os.environ.get("PENSTOCK_CRASH_ROUNDS", "16"))
+SECONDS = float(os.environ.get("PENSTOCK_CRASH_SECONDS", "1"))
 VISITORS = int(os.environ.get("PENSTOCK_CRASH_VISITORS", "1200"))
 
 SOON_SECONDS = 5.0
@@ -327,16 +328,19 @@ def test_more_living_processes_than_there_are_numbers_for_are_told_so(name: str,
 
 # ---- in full flight --------------------------------------------------------------------------------------------------
 
-MODES = {
-    "numbers": campaign.Mode("u8", 0, by_lease=False),
-    "large": campaign.Mode("bytes", 3000, by_lease=False),
-    "leased": campaign.Mode("bytes", 20, by_lease=True),
-    "large and leased": campaign.Mode("bytes", 3000, by_lease=True),
+SCENARIOS = {
+    "numbers": Scenario("u8", (8,), 10, ("get", "get_many")),
+    "large": Scenario("bytes", (304, 3000, 20_000), 2, ("get",)),
+    "leased": Scenario("object", (8, 64, 3000), 10, ("lease",)),
+    "anything": Scenario("bytes", (8, 200, 3000), 100, ("get", "get_many", "lease")),
 }
 
 
-@pytest.mark.timeout(60 + 5 * ROUNDS)
-@pytest.mark.parametrize("mode", MODES)
-def test_kill_in_full_flight_loses_doubles_and_stops_nothing(spawn: Spawn, mode: str) -> None:
-    child = spawn(campaign.run, MODES[mode], ROUNDS, 7, deadline=50.0 + 5 * ROUNDS)
-    assert child.result(50.0 + 5 * ROUNDS) > ROUNDS * 100
+@pytest.mark.timeout(90 + SECONDS)
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_kills_in_full_flight_lose_double_and_stop_nothing(spawn: Spawn, scenario: str) -> None:
+    child = spawn(campaign.run_round, SCENARIOS[scenario], SECONDS, 7, deadline=60.0 + SECONDS)
+    figures, stories = child.result(60.0 + SECONDS)
+    assert figures.bad() == {}, "\n".join(stories)
+    assert figures.kills > 0
+    assert figures.items > 0

@@ -1,9 +1,10 @@
 """Accounts for every item of a round, from what the workers noted.
 
-What a verb that returned has done is certain. In doubt is the one verb that a process was in when it was killed, and for
-that docs/crash.md says what may be: what it was putting is there or not, a batch up to some item; what it was getting may
-have gone with it, or may have been on loan to it and come back; what it was acknowledging is gone or comes back. Whatever
-is not as it should be has to be put down to such a verb, each to one of its own, and at a time at which it may have been.
+What a verb that returned has done is certain. In doubt is the one verb that a process was in when it was killed, and
+for that docs/crash.md says what may be: what it was putting is there or not, a batch up to some item; what it was
+getting may have gone with it, or may have been on loan to it and come back; what it was acknowledging is gone or comes
+back. Whatever is not as it should be has to be put down to such a verb, each to one of its own, and at a time at which
+it may have been.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ class Put(NamedTuple):
     """A batch of items whose put was begun: so many for certain, and so many more perhaps."""
 
     first: int
-    count: int
+    certain: int
     maybe: int
     begun_ns: int
     ended_ns: int
@@ -154,7 +155,7 @@ class _Stream:
         if kind is Kind.PUT_BEGIN:
             self.put = record
         elif kind is Kind.PUT_END and self.put is not None:
-            self.books.puts.append(Put(record.word, record.count, 0, self.put.at_ns, record.at_ns))
+            self.books.puts.append(Put(record.word, record.many, 0, self.put.at_ns, record.at_ns))
             self.put = None
         elif kind is Kind.NO_SPACE:
             self.books.figures.no_space += 1
@@ -179,7 +180,7 @@ class _Stream:
         if kind is Kind.LEASED:
             self.take = None
             self.see(record.word)
-            self.loan = Loan(record.word, record.count, record.at_ns)
+            self.loan = Loan(record.word, record.many, record.at_ns)
             self.books.loans.setdefault(record.word, []).append(self.loan)
             return
         assert self.loan is not None, f"{record} of a stream that has nothing on loan"
@@ -208,11 +209,11 @@ class _Stream:
             self.books.figures.failed += sum(part is not None for part in (self.put, self.take, self.loan))
             return
         if self.put is not None:
-            self.books.puts.append(Put(self.put.word, 0, self.put.count, self.put.at_ns, FOR_EVER))
+            self.books.puts.append(Put(self.put.word, 0, self.put.many, self.put.at_ns, FOR_EVER))
         if self.loan is not None and self.loan.how == "held":
             self.loan.until_ns, self.loan.how = death.killed_ns, "died"
         if self.take is not None:
-            may_take = self.take.count - self.got if self.take.kind is Kind.GET_BEGIN else 0
+            may_take = self.take.many - self.got if self.take.kind is Kind.GET_BEGIN else 0
             may_borrow = 1 if self.scenario.lends else 0
             self.books.doubts.append(Doubt(self.take.at_ns, death.gone_ns, may_take, may_borrow))
         self.books.figures.in_doubt += sum(part is not None for part in (self.put, self.take, self.loan))
@@ -246,10 +247,10 @@ class Demand(NamedTuple):
 def settle(books: Books) -> Figures:
     """Check everything, and return the figures."""
     figures = books.figures
-    known = {put.first + n for put in books.puts for n in range(_certain(put, books))}
-    possible = known | {put.first + n for put in books.puts for n in range(put.count + put.maybe)}
+    known = {put.first + n for put in books.puts for n in range(_confirmed(put, books))}
+    possible = known | {put.first + n for put in books.puts for n in range(put.certain + put.maybe)}
     figures.torn += sum(word not in possible for word in books.taken)
-    begun = {put.first + n: put.begun_ns for put in books.puts for n in range(put.count + put.maybe)}
+    begun = {put.first + n: put.begun_ns for put in books.puts for n in range(put.certain + put.maybe)}
 
     missing = [word for word in known if word not in books.taken]
     doubtful = {word for word, loans in books.loans.items() if any(loan.how == "doubt" for loan in loans)}
@@ -269,17 +270,19 @@ def settle(books: Books) -> Figures:
     return figures
 
 
-def _certain(put: Put, books: Books) -> int:
+def _confirmed(put: Put, books: Books) -> int:
     """Tell how many of a batch were put: those confirmed, and of one in doubt all before the last that was seen."""
-    seen = [n + 1 for n in range(put.count + put.maybe) if put.first + n in books.taken or put.first + n in books.loans]
-    return max([put.count, *seen])
+    seen = [
+        n + 1 for n in range(put.certain + put.maybe) if put.first + n in books.taken or put.first + n in books.loans
+    ]
+    return max([put.certain, *seen])
 
 
 def _windows(books: Books, missing: list[int], begun: dict[int, int]) -> list[Demand]:
     """Tell when each missing item was taken: after its put began, and before anything that was put after it."""
     if not missing:
         return []
-    ended = {put.first + n: put.ended_ns for put in books.puts for n in range(put.count)}
+    ended = {put.first + n: put.ended_ns for put in books.puts for n in range(put.certain)}
     followers = sorted((begun[word], at_ns) for word, at_ns in books.taken.items() if word in begun)
     begins = [begin for begin, _ in followers]
     soonest = [FOR_EVER] * (len(followers) + 1)

@@ -1,10 +1,10 @@
-"""Producers and consumers of every kind on one queue, killed and restarted every few milliseconds; every item accounted for.
+"""Producers and consumers of every kind, killed and restarted every few milliseconds; every item is accounted for.
 
     PYTHONPATH=tests python -m stress.campaign --seconds 60 --seed 7
 
-In rounds: each draws what passes through the queue and how it is taken, keeps ten processes at work, and kills, stops and
-signals them at random. Then it lets the rest end by themselves, takes out what is left, and checks the books (`account`)
-and the whole capacity. The seed decides what is drawn; when exactly a kill comes is up to the machine.
+In rounds: each draws what passes through the queue and how it is taken, keeps ten processes at work, and kills, stops
+and signals them at random. Then it lets the rest end by themselves, takes out what is left, and checks the books
+(`account`) and the whole capacity. The seed decides what is drawn; when exactly a kill comes is up to the machine.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import penstock
-from penstock import Empty, Full, testing
-from stress import account, items, workers
+from penstock import Full, testing
+from stress import account, items, ledger, workers
 from stress.account import Death, Figures
 from stress.items import STOP, Scenario
 from stress.workers import Task
@@ -37,8 +37,8 @@ ROUND_SECONDS = 5.0
 KILL_MS = (1, 12)
 """Between two kills."""
 STUCK_SECONDS = 10.0
-"""How long nothing may happen, or a process may take to end, before somebody counts as stuck. (A second is promised, on a
-machine that has nothing else to do.)"""
+"""How long nothing may happen, or a process may take to end, before somebody counts as stuck. (A second is promised, on
+a machine that has nothing else to do.)"""
 SMALL_BYTES = 12 << 20
 """Size of the file system that is too small for its queue."""
 TESTS = Path(__file__).resolve().parent.parent
@@ -61,6 +61,11 @@ class Process:
         self.pid = pid
         self.stopped_until: float | None = None
 
+    def said(self) -> str:
+        """Return its last words."""
+        errors = self.task.errors
+        return errors.read_text(errors="replace") if errors.exists() else ""
+
 
 class Round:
     """One queue, its workers, and what happens to them."""
@@ -75,14 +80,15 @@ class Round:
         """Number of the process, from when, until when."""
         self.figures = Figures(rounds=1)
         self.count = 0
+        self.noted, self.progress_at = 0, time.monotonic()
         self.stories: list[str] = []
         self.room = Filler(directory / "small" / "filler") if scenario.is_space_short else None
         self.queue = penstock.Queue.create(
             testing.unique_name("stress"),
             capacity=scenario.capacity,
             item=scenario.item,
+            max_item_bytes=None if scenario.item == "u8" else items.MAX_ITEM_BYTES,
             directory=directory / "small" if scenario.is_space_short else None,
-            **({} if scenario.item == "u8" else {"max_item_bytes": items.MAX_ITEM_BYTES}),
         )
         self.processes = [self.start(place) for place in CAST]
 
@@ -104,18 +110,23 @@ class Round:
     def run(self, seconds: float) -> None:
         """Kill, stop and signal processes for so long."""
         until = time.monotonic() + seconds
-        seen, since = -1, time.monotonic()
-        while time.monotonic() < until:
+        while time.monotonic() < until and not self.figures.stuck:
             time.sleep(self.chance.uniform(*KILL_MS) / 1000)
             self.let_go_on(time.monotonic())
             self.disturb()
-            noted = sum(path.stat().st_size for path in self.directory.glob("*.ledger"))
-            if noted != seen or any(process.stopped_until for process in self.processes):
-                seen, since = noted, time.monotonic()
-            elif time.monotonic() - since > STUCK_SECONDS:
-                self.find_stuck("nothing happens")
-                return
             self.look_for_failures()
+            self.look_for_progress()
+
+    def look_for_progress(self) -> None:
+        """Now and then look whether anybody has noted anything, unless one who may hold a lock stands still."""
+        now = time.monotonic()
+        if now - self.progress_at < 0.5:
+            return
+        noted = sum(path.stat().st_size for path in self.directory.glob("*.ledger"))
+        if noted != self.noted or any(process.stopped_until for process in self.processes):
+            self.noted, self.progress_at = noted, now
+        elif now - self.progress_at > STUCK_SECONDS:
+            self.find_stuck("nothing happens")
 
     def disturb(self) -> None:
         """Kill one, or stop one for a while; and interrupt the sleep of some."""
@@ -182,11 +193,10 @@ class Round:
     def fail(self, process: Process, status: int) -> None:
         """Note a process that ended with an error."""
         self.figures.failed += 1
-        said = process.task.errors.read_text(errors="replace") if process.task.errors.exists() else ""
-        self.stories.append(f"process {process.task.number} {process.place} ended with {status}: {said}")
+        self.stories.append(f"process {process.task.number} {process.place} ended with {status}: {process.said()}")
 
     def find_stuck(self, what: str) -> None:
-        """Have those who are stuck say where."""
+        """Have those who are stuck say where, and end them."""
         self.figures.stuck += 1
         self.stories.append(f"stuck: {what}; {self.queue.stats()}")
         for process in self.processes:
@@ -194,8 +204,8 @@ class Round:
                 os.kill(process.pid, signal.SIGUSR2)
         time.sleep(0.5)
         for process in self.processes:
-            said = process.task.errors.read_text(errors="replace") if process.task.errors.exists() else ""
-            self.stories.append(f"process {process.task.number} {process.place}: {said}")
+            self.stories.append(f"process {process.task.number} {process.place}: {process.said()}")
+        self.kill_all()
 
     # ---- the end ----
 
@@ -205,19 +215,27 @@ class Round:
             self.room.make_room()
         self.let_go_on(account.FOR_EVER)
         self.flag.raise_()
-        books = _Warden(self)
-        books.put_stop()
+        warden = _Warden(self)
         until = time.monotonic() + STUCK_SECONDS
         while self.processes and not self.figures.stuck:
-            for process in list(self.processes):
-                pid, status = os.waitpid(process.pid, os.WNOHANG)
-                if pid:
-                    self.processes.remove(process)
-                    if status != 0:
-                        self.fail(process, status)
-            if time.monotonic() > until:
-                self.find_stuck(f"{len(self.processes)} processes do not end")
-            books.take_all(is_last=not self.processes)
+            # By turns there is a stop to be taken, and room for what some have still to put.
+            warden.put_stop()
+            time.sleep(0.005)
+            warden.take_all()
+            time.sleep(0.005)
+            self.see_off(time.monotonic() > until)
+        warden.take_all()
+
+    def see_off(self, is_time_up: bool) -> None:
+        """Notice who has ended; and once the time is up, end the rest."""
+        for process in list(self.processes):
+            pid, status = os.waitpid(process.pid, os.WNOHANG)
+            if pid:
+                self.processes.remove(process)
+                if status != 0:
+                    self.fail(process, status)
+        if self.processes and is_time_up:
+            self.find_stuck(f"{len(self.processes)} processes do not end")
 
     def check(self) -> Figures:
         """Check the books, and that the whole capacity is there."""
@@ -257,12 +275,18 @@ class Round:
             self.figures.failed += 1
             self.stories.append(f"{count} of {capacity} items fitted, {len(got)} came out; left {rest}: {stats}")
 
+    def kill_all(self) -> None:
+        """Kill whoever is left, not as a part of the campaign."""
+        for process in self.processes:
+            killed = time.monotonic_ns()
+            os.kill(process.pid, signal.SIGKILL)
+            os.waitpid(process.pid, 0)
+            self.deaths[process.task.number] = Death(killed, time.monotonic_ns())
+        self.processes = []
+
     def close(self) -> None:
         """End whoever is left, and remove the queue."""
-        for process in self.processes:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(process.pid, signal.SIGKILL)
-                os.waitpid(process.pid, 0)
+        self.kill_all()
         if self.room is not None:
             self.room.close()
         self.queue.unlink()
@@ -275,7 +299,7 @@ class _Warden:
     def __init__(self, round_: Round) -> None:
         self.round = round_
         task = Task(0, "alone", "c", round_.scenario, None, round_.directory, 0)
-        self.stream = workers.Stream(task, round_.queue, workers.Ledger(task.ledger), round_.flag, 0)
+        self.stream = workers.Stream(task, round_.queue, ledger.Ledger(task.ledger), round_.flag, 0)
         self.stream.timeouts = [0.0]
         self.stream.pace = 0.0
 
@@ -284,13 +308,9 @@ class _Warden:
         with contextlib.suppress(Full):
             self.round.queue.put(self.round.scenario.make(STOP), timeout=0)
 
-    def take_all(self, is_last: bool) -> None:
-        """Take what waits for a moment; put the stop again as long as there is somebody to be told."""
-        script = workers.take_by_hand(self.stream)
-        workers.drive(script, self.round.queue)
-        if not is_last:
-            self.put_stop()
-            time.sleep(0.005)
+    def take_all(self) -> None:
+        """Take what waits."""
+        workers.drive(workers.take_by_hand(self.stream), self.round.queue)
 
 
 # ---- processes -------------------------------------------------------------------------------------------------------
@@ -345,56 +365,69 @@ class Filler:
         os.close(self._file)
 
 
+class CannotMount(Exception):
+    """Say why there can be no file system that is too small."""
+
+
 @contextlib.contextmanager
-def small_file_system(at: Path) -> Iterator[str | None]:
-    """Mount one for the block; or say why not."""
+def small_file_system(at: Path) -> Iterator[None]:
+    """Mount one for the block."""
     at.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", f"size={SMALL_BYTES},mode=0700", "none", str(at)]
     done = subprocess.run(command, capture_output=True, check=False, text=True)
+    if done.returncode != 0:
+        raise CannotMount(done.stderr.strip())
     try:
-        yield done.stderr.strip() if done.returncode else None
+        yield
     finally:
-        if done.returncode == 0:
-            subprocess.run(["umount", "--lazy", str(at)], check=True)
+        subprocess.run(["umount", "--lazy", str(at)], check=True)
 
 
 # ---- rounds ----------------------------------------------------------------------------------------------------------
 
 
-def run(seconds: float, seed: int, round_seconds: float = ROUND_SECONDS) -> tuple[Figures, list[str]]:
+def run(seconds: float, seed: int) -> tuple[Figures, list[str]]:
     """Run rounds for so long; return the figures, and the stories of what went wrong or was left out."""
     chance = random.Random(seed)
     until = time.monotonic() + seconds
-    total, stories = Figures(), []
+    total = Figures()
+    stories: list[str] = []
+    can_mount = True
     while time.monotonic() < until and not total.bad():
-        number = total.rounds
-        figures, told = _run_round(chance.getrandbits(48), number, min(round_seconds, seconds))
+        is_space_short = can_mount and total.rounds % 5 == 4
+        scenario = items.any_scenario(chance, is_space_short)
+        try:
+            figures, told = run_round(scenario, min(ROUND_SECONDS, seconds), chance.getrandbits(48))
+        except CannotMount as err:
+            can_mount = False
+            stories.append(f"left out: rounds on a full file system, because one cannot be mounted here ({err})")
+            continue
+        stories += [f"round {total.rounds}: {story}" for story in told]
         total.add(figures)
-        stories += [story for story in told if story not in stories]
     return total, stories
 
 
-def _run_round(seed: int, number: int, seconds: float) -> tuple[Figures, list[str]]:
-    chance = random.Random(seed)
+def run_round(scenario: Scenario, seconds: float, seed: int) -> tuple[Figures, list[str]]:
+    """Run one round; return the figures, and the stories of what went wrong."""
+    for number in (signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)  # until a worker, forked or started anew, has handlers for them
     with (
         tempfile.TemporaryDirectory(prefix="penstock-stress-", dir="/dev/shm") as name,
         contextlib.ExitStack() as stack,
     ):
         directory = Path(name)
-        left_out = stack.enter_context(small_file_system(directory / "small")) if number % 5 == 4 else "not its turn"
-        scenario = items.any_scenario(chance, is_space_short=left_out is None)
-        round_ = Round(scenario, directory, chance.getrandbits(48))
+        if scenario.is_space_short:
+            stack.enter_context(small_file_system(directory / "small"))
+        round_ = Round(scenario, directory, seed)
         try:
             round_.run(seconds)
             round_.end()
             figures = round_.check()
         finally:
             round_.close()
-    stories = [f"round {number}, {scenario}: {story}" for story in round_.stories]
+    stories = round_.stories
     if figures.bad():
-        stories.append(f"round {number}, {scenario}: {figures.bad()}")
-    if left_out not in (None, "not its turn"):
-        stories.append(f"left out: a full file system, because one cannot be mounted here ({left_out})")
+        stories.insert(0, f"{scenario}, {figures.bad()}")
     return figures, stories
 
 
@@ -405,8 +438,6 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=secrets.randbits(32), help="repeats what was drawn in another run")
     options = parser.parse_args()
     print(f"campaign: seed {options.seed}", flush=True)
-    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
     with testing.temporary_directory():
         figures, stories = run(options.seconds, options.seed)
     for story in stories:

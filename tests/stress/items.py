@@ -7,8 +7,10 @@ rest of the item, its size too, so that whoever takes it can tell whether it is 
 from __future__ import annotations
 
 import pickle
-import random
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    import random
 
 STOP = (1 << 64) - 1
 """The word of an item that nobody counts: it tells consumers to end."""

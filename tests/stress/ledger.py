@@ -54,7 +54,7 @@ class Record(NamedTuple):
     word: int
     stream: int
     kind: Kind
-    count: int
+    many: int
 
 
 class Ledger:
@@ -63,9 +63,9 @@ class Ledger:
     def __init__(self, path: Path) -> None:
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
 
-    def note(self, stream: int, kind: Kind, word: int = 0, count: int = 1) -> None:
+    def note(self, stream: int, kind: Kind, word: int = 0, many: int = 1) -> None:
         """Append a record."""
-        os.write(self._file, RECORD.pack(time.monotonic_ns(), word, stream, kind, count))
+        os.write(self._file, RECORD.pack(time.monotonic_ns(), word, stream, kind, many))
 
 
 KINDS = {int(kind): kind for kind in Kind}
@@ -74,5 +74,5 @@ KINDS = {int(kind): kind for kind in Kind}
 def read(path: Path) -> Iterator[Record]:
     """Read what a process noted."""
     data = path.read_bytes()
-    for at_ns, word, stream, kind, count in RECORD.iter_unpack(data[: len(data) - len(data) % RECORD.size]):
-        yield Record(at_ns, word, stream, KINDS[kind], count)
+    for at_ns, word, stream, kind, many in RECORD.iter_unpack(data[: len(data) - len(data) % RECORD.size]):
+        yield Record(at_ns, word, stream, KINDS[kind], many)

@@ -1,8 +1,8 @@
 """What workers do: producers and consumers of every kind, in processes that may be killed at any moment.
 
 A worker's work is a script: a generator that yields the calls that may wait, and gets their results. One and the same
-script is driven by a thread, which makes the call, or by a task of an event loop, which awaits it. With no timeout most of
-the time, so that whoever sleeps on for want of a wake-up is found asleep at the end.
+script is driven by a thread, which makes the call, or by a task of an event loop, which awaits it. Most calls have no
+timeout, so that whoever sleeps on for want of a wake-up is found asleep at the end.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ import sys
 import threading
 import time
 import traceback
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import penstock
@@ -30,6 +29,7 @@ from stress.ledger import Kind, Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+    from pathlib import Path
 
     Call = tuple[str, tuple[Any, ...], float | None]
     Script = Generator[Call, Any, None]
@@ -96,8 +96,8 @@ class Stream:
         self.can_reserve = task.shape != "tasks" and task.scenario.item == "bytes"
         self._ledger = ledger
 
-    def note(self, kind: Kind, word: int = 0, count: int = 1) -> None:
-        self._ledger.note(self.number, kind, word, count)
+    def note(self, kind: Kind, word: int = 0, many: int = 1) -> None:
+        self._ledger.note(self.number, kind, word, many)
 
     def timeout(self) -> float | None:
         """Draw how long a call waits."""
@@ -173,8 +173,8 @@ def take_by_hand(stream: Stream) -> Script:
 def _get(stream: Stream, verb: str) -> Generator[Call, Any, bool]:
     """Get one item or several; return whether one of them says that it is time to stop."""
     most = stream.chance.randint(1, 16) if verb == "get_many" else 1
-    stream.note(Kind.GET_BEGIN, count=most)
-    items = []
+    stream.note(Kind.GET_BEGIN, many=most)
+    items: list[Any] = []
     try:
         got = yield verb, ((most,) if verb == "get_many" else ()), stream.timeout()
         items = got if verb == "get_many" else [got]
@@ -220,29 +220,49 @@ def _read(stream: Stream, item: Any) -> int:
 # ---- who drives them -------------------------------------------------------------------------------------------------
 
 
+class _Face:
+    """A queue, and `nap`."""
+
+    def __init__(self, queue: penstock.Queue) -> None:
+        self._queue = queue
+
+    def __getattr__(self, verb: str) -> Any:
+        return getattr(self._queue, verb)
+
+    def nap(self, timeout: float) -> None:
+        """Do nothing for so long."""
+        time.sleep(timeout)
+
+
+class _AsyncFace(aio.Queue):
+    """A queue to await, and `nap`."""
+
+    async def nap(self, timeout: float) -> None:
+        """Do nothing for so long."""
+        await asyncio.sleep(timeout)
+
+
 def drive(script: Script, queue: penstock.Queue) -> None:
     """Make the calls of a script."""
+    face = _Face(queue)
     with contextlib.suppress(StopIteration):
         verb, args, timeout = next(script)
         while True:
             try:
-                result = time.sleep(timeout or 0) if verb == "nap" else getattr(queue, verb)(*args, timeout=timeout)
+                result = getattr(face, verb)(*args, timeout=timeout)
             except (Empty, Full, NoSpace) as err:
                 verb, args, timeout = script.throw(err)
             else:
                 verb, args, timeout = script.send(result)
 
 
-async def drive_async(script: Script, queue: aio.Queue) -> None:
+async def drive_async(script: Script, face: _AsyncFace) -> None:
     """Await the calls of a script."""
     with contextlib.suppress(StopIteration):
         verb, args, timeout = next(script)
         while True:
             try:
-                if verb == "nap":
-                    result = await asyncio.sleep(timeout or 0)
-                else:
-                    result = await getattr(queue, verb)(*args, timeout=timeout)
+                result = await getattr(face, verb)(*args, timeout=timeout)
             except (Empty, Full, NoSpace) as err:
                 verb, args, timeout = script.throw(err)
             else:
@@ -270,7 +290,7 @@ def _drive_all(scripts: list[Script], queue: penstock.Queue) -> None:
 
 
 async def _drive_all_async(scripts: list[Script], queue: penstock.Queue) -> None:
-    face = aio.Queue(queue)
+    face = _AsyncFace(queue)
     await asyncio.gather(*(drive_async(script, face) for script in scripts))
 
 
@@ -286,6 +306,7 @@ def work(task: Task) -> None:
         os.dup2(errors.fileno(), 2)
     try:
         _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        os.nice(5)  # whoever kills and restarts these is to come in between them all
         signal.signal(signal.SIGUSR1, lambda number, frame: None)
         faulthandler.register(signal.SIGUSR2, all_threads=True)
         _work(task)

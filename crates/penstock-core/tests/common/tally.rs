@@ -94,6 +94,8 @@ impl Tally {
     pub fn finish(self) {
         let mut line = self.line();
         tell(&line);
+        let (points, states) = (self.points, self.distinct.len());
+        tell(&format!("figures: points={points} failed={} states={states}", self.failures.len()));
         for failure in self.failures.iter().take(20) {
             let _ = write!(line, "\n  {failure}");
         }
