@@ -309,9 +309,9 @@ def _check_loans(books: Books) -> None:
             extra.extend([Demand(word, 0, loan.since_ns)] * max(unseen, 0))
             before = loan.deliveries
             again_ns = nxt.since_ns if nxt is not None else books.taken.get(word, FOR_EVER)
-            # What was acknowledged in time was taken by the one who had it.
-            books.figures.stolen += loan.how != "acked" and again_ns < loan.until_ns
-            books.figures.doubled += loan.how == "acked" and nxt is not None
+            if loan.how != "acked" or nxt is not None:  # else it was taken by the one who had it
+                books.figures.stolen += again_ns < loan.until_ns
+                books.figures.doubled += loan.how == "acked"
     books.figures.uncounted += _unmatched(extra, [(doubt, doubt.may_borrow) for doubt in books.doubts])
 
 
