@@ -46,6 +46,8 @@ class Figures:
     stops: int = 0
     """Processes stopped and let go on."""
     signals: int = 0
+    longest_pause_ms: int = 0
+    """After most were killed at once, until a survivor had put or taken an item."""
     no_space: int = 0
     in_doubt: int = 0
     """Verbs that a process was in when it was killed."""
@@ -70,7 +72,8 @@ class Figures:
     def add(self, other: Figures) -> None:
         """Add another round's figures."""
         for field in dataclasses.fields(self):
-            setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
+            both = (getattr(self, field.name), getattr(other, field.name))
+            setattr(self, field.name, max(both) if field.name == "longest_pause_ms" else sum(both))
 
     def bad(self) -> dict[str, int]:
         """Return what should be 0 and is not."""

@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 ROUND_SECONDS = 5.0
 KILL_MS = (1, 12)
 """Between two kills."""
+KILL_MOST = 0.02
+"""How often most are killed at once."""
 STUCK_SECONDS = 10.0
 """How long nothing may happen, or a process may take to end, before somebody counts as stuck. (A second is promised, on
 a machine that has nothing else to do.)"""
@@ -61,6 +64,11 @@ class Process:
         self.pid = pid
         self.stopped_until: float | None = None
 
+    def is_running(self) -> bool:
+        """Tell whether it is at work, as far as the kernel shows it."""
+        with open(f"/proc/{self.pid}/stat", encoding="ascii", errors="replace") as file:
+            return file.read().rpartition(")")[2].split()[0] == "R"
+
     def said(self) -> str:
         """Return its last words."""
         errors = self.task.errors
@@ -80,7 +88,6 @@ class Round:
         """Number of the process, from when, until when."""
         self.figures = Figures(rounds=1)
         self.count = 0
-        self.noted, self.progress_at = 0, time.monotonic()
         self.stories: list[str] = []
         self.room = Filler(directory / "small" / "filler") if scenario.is_space_short else None
         self.queue = penstock.Queue.create(
@@ -115,18 +122,31 @@ class Round:
             self.let_go_on(time.monotonic())
             self.disturb()
             self.look_for_failures()
-            self.look_for_progress()
+            if self.chance.random() < KILL_MOST:
+                self.kill_most()
 
-    def look_for_progress(self) -> None:
-        """Now and then look whether anybody has noted anything, unless one who may hold a lock stands still."""
-        now = time.monotonic()
-        if now - self.progress_at < 0.5:
+    def kill_most(self) -> None:
+        """Kill all but a few at once, and see that these go on by themselves, with no newcomers to help them."""
+        self.let_go_on(account.FOR_EVER)
+        survivors = self.chance.sample(self.processes, self.chance.randint(2, 4))
+        if {role for process in survivors for role in process.task.roles} != {"p", "c"}:
             return
-        noted = sum(path.stat().st_size for path in self.directory.glob("*.ledger"))
-        if noted != self.noted or any(process.stopped_until for process in self.processes):
-            self.noted, self.progress_at = noted, now
-        elif now - self.progress_at > STUCK_SECONDS:
-            self.find_stuck("nothing happens")
+        victims = [process for process in self.processes if process not in survivors]
+        for process in victims:
+            os.kill(process.pid, signal.SIGSTOP)  # in the middle of things
+        time.sleep(self.chance.uniform(0, 0.06))  # whoever needs what they hold goes to sleep
+        begun = time.monotonic()
+        noted = [(process.task.ledger, ledger.size(process.task.ledger)) for process in survivors]
+        self.processes = survivors
+        self.bury(victims)
+        while not any(ledger.has_done_something(path, since) for path, since in noted):
+            if time.monotonic() - begun > STUCK_SECONDS:
+                self.find_stuck(f"{len(survivors)} survivors do not go on")
+                return
+            time.sleep(0.001)
+        pause = round((time.monotonic() - begun) * 1000)
+        self.figures.longest_pause_ms = max(self.figures.longest_pause_ms, pause)
+        self.processes += [self.start(process.place) for process in victims]
 
     def disturb(self) -> None:
         """Kill one, or stop one for a while; and interrupt the sleep of some."""
@@ -135,26 +155,30 @@ class Round:
             self.figures.signals += 1
         if self.room is not None:
             self.room.change(self.chance)
-        process = self.chance.choice(self.processes)
+        # Rather one who is at work: those who sleep all die at the same place.
+        candidates = self.chance.sample(self.processes, 3)
+        process = next((process for process in candidates if process.is_running()), candidates[0])
         if process.place[1] == "spawn" and self.chance.random() < 0.8:
             return  # those take long to start
         if process.stopped_until is None and self.chance.random() < 0.25:
             self.stop(process)
         else:
-            self.kill(process)
+            self.bury([process])
+            self.processes[self.processes.index(process)] = self.start(process.place)
 
-    def kill(self, process: Process) -> None:
-        """Kill a process, stopped or not, and start another in its place."""
-        self.end_of_stop(process)
+    def bury(self, victims: list[Process]) -> None:
+        """Kill processes, stopped or not, and wait until they are gone."""
         killed = time.monotonic_ns()
-        os.kill(process.pid, signal.SIGKILL)
-        _, status = os.waitpid(process.pid, 0)
-        if os.waitstatus_to_exitcode(status) == -signal.SIGKILL:
+        for process in victims:
+            self.end_of_stop(process)
+            os.kill(process.pid, signal.SIGKILL)
+        for process in victims:
+            _, status = os.waitpid(process.pid, 0)
+            if os.waitstatus_to_exitcode(status) == -signal.SIGKILL:
+                self.figures.kills += 1
+            else:
+                self.fail(process, status)
             self.deaths[process.task.number] = Death(killed, time.monotonic_ns())
-            self.figures.kills += 1
-        else:
-            self.fail(process, status)
-        self.processes[self.processes.index(process)] = self.start(process.place)
 
     def stop(self, process: Process) -> None:
         """Stop a process, for less than a heartbeat or for several."""
@@ -423,6 +447,10 @@ def run_round(scenario: Scenario, seconds: float, seed: int) -> tuple[Figures, l
             round_.run(seconds)
             round_.end()
             figures = round_.check()
+        except penstock.PenstockError as err:
+            round_.figures.failed += 1
+            round_.stories.append("".join(traceback.format_exception(err)))
+            figures = round_.figures
         finally:
             round_.close()
     stories = round_.stories

@@ -73,6 +73,8 @@ def any_scenario(chance: random.Random, is_space_short: bool) -> Scenario:
     takes = chance.choice([("lease",), ("get",), ("get_many",), ("get", "get_many", "lease")])
     if is_space_short:
         return Scenario("bytes", LARGE, 200, takes, is_space_short=True)
-    item = chance.choice(["u8", "bytes", "bytes", "object"])
-    sizes = (8,) if item == "u8" else chance.choice([SMALL, SMALL + LARGE, LARGE])
+    item = chance.choice(["u8", "u8", "bytes", "bytes", "object"])
+    if item == "u8":
+        return Scenario(item, (8,), chance.choice([1, 2, 10, 100, 1000]), takes)
+    sizes = chance.choice([SMALL, SMALL + LARGE, LARGE])
     return Scenario(item, sizes, chance.choice([1, 2, 10, 100]), takes)

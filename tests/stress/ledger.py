@@ -68,6 +68,25 @@ class Ledger:
         os.write(self._file, RECORD.pack(time.monotonic_ns(), word, stream, kind, many))
 
 
+def size(path: Path) -> int:
+    """Tell how much a process has noted; nothing if it has not begun."""
+    return path.stat().st_size if path.exists() else 0
+
+
+DONE = {Kind.GOT, Kind.LEASED, Kind.ACK_END}
+
+
+def has_done_something(path: Path, since: int) -> bool:
+    """Tell whether a process has put or taken an item after it had noted so much."""
+    if size(path) <= since:
+        return False
+    with path.open("rb") as file:
+        file.seek(since)
+        data = file.read()
+    records = RECORD.iter_unpack(data[: len(data) - len(data) % RECORD.size])
+    return any(kind in DONE or (kind == Kind.PUT_END and many) for _, _, _, kind, many in records)
+
+
 KINDS = {int(kind): kind for kind in Kind}
 
 

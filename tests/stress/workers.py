@@ -103,6 +103,11 @@ class Stream:
         """Draw how long a call waits."""
         return self.chance.choice(self.timeouts)
 
+    def batch(self) -> int:
+        """Draw how many items a batch has."""
+        # Many numbers go through under one hold of the lock: that is when a kill should come.
+        return self.chance.choice([1, 7, 60, 256, 256] if self.scenario.item == "u8" else [1, 2, 7, 16])
+
     def nap(self) -> Script:
         """Now and then take a moment with nothing, or something, in hand."""
         if self.pace and self.chance.random() < 0.3:
@@ -115,7 +120,7 @@ def produce(stream: Stream) -> Script:
     serial = 0
     while not stream.flag.is_raised():
         verb = stream.chance.choice(verbs)
-        count = stream.chance.randint(1, 16) if verb == "put_many" else 1
+        count = stream.batch() if verb == "put_many" else 1
         first = word_of(stream.number, serial)
         stream.note(Kind.PUT_BEGIN, first, count)
         try:
@@ -172,7 +177,7 @@ def take_by_hand(stream: Stream) -> Script:
 
 def _get(stream: Stream, verb: str) -> Generator[Call, Any, bool]:
     """Get one item or several; return whether one of them says that it is time to stop."""
-    most = stream.chance.randint(1, 16) if verb == "get_many" else 1
+    most = stream.batch() if verb == "get_many" else 1
     stream.note(Kind.GET_BEGIN, many=most)
     items: list[Any] = []
     try:
