@@ -26,7 +26,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 LOGS = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "stress"
-SECONDS = 300
+SECONDS = 180
 """How long the parts that can be of any length take together, unless told otherwise."""
 COLUMNS = ("lost", "doubled", "torn", "stuck", "failed")
 """Figures that are to be 0."""
@@ -178,6 +178,9 @@ def main() -> int:
     for outcome in failed:
         print(f"\n{outcome.part.name}: {outcome.failure}; the end of {outcome.log}:")
         print("\n".join(outcome.log.read_text(errors="replace").splitlines()[-40:]))
+    for outcome in outcomes:
+        for line in re.findall(r"^left out: .*$", outcome.log.read_text(errors="replace"), re.MULTILINE):
+            print(f"\n{outcome.part.name}: {line}")
     print(f"\n{table(outcomes)}\n")
     if failed:
         print(f"FAILED: {', '.join(outcome.part.name for outcome in failed)} (seed {options.seed})")

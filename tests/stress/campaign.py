@@ -128,23 +128,24 @@ class Round:
     def kill_most(self) -> None:
         """Kill all but a few at once, and see that these go on by themselves, with no newcomers to help them."""
         self.let_go_on(account.FOR_EVER)
-        survivors = self.chance.sample(self.processes, self.chance.randint(2, 4))
+        begun = [process for process in self.processes if ledger.size(process.task.ledger)]
+        survivors = self.chance.sample(begun, min(len(begun), self.chance.randint(2, 4)))
         if {role for process in survivors for role in process.task.roles} != {"p", "c"}:
             return
         victims = [process for process in self.processes if process not in survivors]
         for process in victims:
             os.kill(process.pid, signal.SIGSTOP)  # in the middle of things
         time.sleep(self.chance.uniform(0, 0.06))  # whoever needs what they hold goes to sleep
-        begun = time.monotonic()
+        started = time.monotonic()
         noted = [(process.task.ledger, ledger.size(process.task.ledger)) for process in survivors]
         self.processes = survivors
         self.bury(victims)
         while not any(ledger.has_done_something(path, since) for path, since in noted):
-            if time.monotonic() - begun > STUCK_SECONDS:
+            if time.monotonic() - started > STUCK_SECONDS:
                 self.find_stuck(f"{len(survivors)} survivors do not go on")
                 return
             time.sleep(0.001)
-        pause = round((time.monotonic() - begun) * 1000)
+        pause = round((time.monotonic() - started) * 1000)
         self.figures.longest_pause_ms = max(self.figures.longest_pause_ms, pause)
         self.processes += [self.start(process.place) for process in victims]
 

@@ -234,18 +234,31 @@ fn measure_kernel(queue: &Queue, bytes: usize, rounds: usize) -> Times {
     times
 }
 
-/// How the survivor has waited when the kill comes, and how large the victim is.
-struct Setting {
+/// How the survivor has waited when the kill comes, how large the victim is, and what is promised then.
+#[derive(Clone, Copy)]
+struct Setting<'a> {
+    what: &'a str,
     slept: Duration,
     heartbeat: Duration,
     bytes: usize,
+    bound: Duration,
+    rounds: usize,
 }
 
+const BRIEFLY: Setting<'static> = Setting {
+    what: "",
+    slept: Duration::ZERO,
+    heartbeat: HEARTBEAT,
+    bytes: 0,
+    bound: Duration::from_millis(100),
+    rounds: 0,
+};
+
 /// From the kill until the survivor has what it waited for.
-fn measure(queue: &Queue, case: &Case, setting: &Setting, rounds: usize, dice: &mut Dice) -> Times {
+fn measure(queue: &Queue, case: &Case, setting: &Setting<'_>, dice: &mut Dice) -> Times {
     let board = Board::new(WORDS);
     let mut times = Times::default();
-    for _ in 0..rounds {
+    for _ in 0..setting.rounds {
         (case.prepare)(queue);
         let mut victim = stopped_victim(queue, case.victim, case.stops_at, setting.bytes, &board);
         board[GONE_ON_NS].store(0, SeqCst);
@@ -303,35 +316,59 @@ impl Crowd {
 
 // ------------------------------------------------------------------------------------------------------- the figures
 
-/// Times of all cases, on one queue.
+/// What was measured so far.
 struct Table {
-    queue: Queue,
-    cases: Vec<Case>,
     dice: Dice,
-    rounds: usize,
     count: usize,
     late: usize,
 }
 
 impl Table {
-    fn new(location: &Location, rounds: usize) -> Table {
-        let queue = small_queue(location);
-        let cases = cases(&queue, &Raw::of(location));
-        Table { queue, cases, dice: Dice::new(seed()), rounds, count: 0, late: 0 }
+    /// Measures some cases. What is ours to keep is the bound; what the kernel alone takes at its slowest is not ours.
+    fn add(&mut self, queue: &Queue, cases: &[Case], setting: &Setting<'_>, kernel: &Times) {
+        let bound =
+            u64::try_from(setting.bound.as_nanos()).expect("short") + kernel.0.iter().max().copied().unwrap_or(0);
+        for case in cases {
+            let times = measure(queue, case, setting, &mut self.dice);
+            report(&format!("waiting {}{}", case.what, setting.what), &times, Some(bound));
+            self.count += times.0.len();
+            self.late += times.0.iter().filter(|time| **time > bound).count();
+        }
     }
 
-    fn add(&mut self, what: &str, case: usize, setting: &Setting, bound: Duration, kernel: &Times) {
-        let case = self.cases[case];
-        let times = measure(&self.queue, &case, setting, self.rounds, &mut self.dice);
-        // What is ours to keep: the bound, and beside it what the kernel alone takes at its slowest.
-        let bound = u64::try_from(bound.as_nanos()).expect("short") + kernel.0.iter().max().copied().unwrap_or(0);
-        report(&format!("waiting {}{what}", case.what), &times, Some(bound));
-        self.count += times.0.len();
-        self.late += times.0.iter().filter(|time| **time > bound).count();
+    fn add_large_victims(&mut self, queue: &Queue, cases: &[Case], sizes: &[usize], rounds: usize) {
+        for megabytes in sizes {
+            let kernel = measure_kernel(queue, megabytes * MB, rounds);
+            report(&format!("kernel alone, process of {megabytes} MB"), &kernel, None);
+            let what = format!(", the dead of {megabytes} MB");
+            self.add(queue, cases, &Setting { what: &what, bytes: megabytes * MB, rounds, ..BRIEFLY }, &kernel);
+        }
     }
 
-    fn add_all(&mut self, what: &str, setting: &Setting, bound: Duration, kernel: &Times) {
-        (0..self.cases.len()).for_each(|case| self.add(what, case, setting, bound, kernel));
+    fn add_long_sleepers(&mut self, queue: &Queue, cases: &[Case], rounds: usize, kernel: &Times) {
+        let setting = Setting {
+            what: ", after seconds of sleep",
+            slept: SLEPT_LONG + SLOW_HEARTBEAT,
+            heartbeat: SLOW_HEARTBEAT,
+            bound: Duration::from_millis(250),
+            rounds,
+            ..BRIEFLY
+        };
+        self.add(queue, cases, &setting, kernel);
+    }
+
+    /// A repair looks at every slot, so its time grows with their number.
+    fn add_large_queue(&mut self, location: &Location, cases: &[Case], rounds: usize, kernel: &Times) {
+        let queue = Queue::create(location, &plan(1_000_000, BYTES as u64, BYTES as u64)).expect("created");
+        let bound = BRIEFLY.bound * 2;
+        self.add(&queue, cases, &Setting { what: ", in a queue of a million", bound, rounds, ..BRIEFLY }, kernel);
+    }
+
+    fn add_crowd(&mut self, queue: &Queue, cases: &[Case], count: u64, rounds: usize) {
+        let _crowd = Crowd::gather(queue, count);
+        let kernel = measure_kernel(queue, 0, rounds);
+        report(&format!("kernel alone, {count} others attached"), &kernel, None);
+        self.add(queue, cases, &Setting { what: &format!(", {count} others attached"), rounds, ..BRIEFLY }, &kernel);
     }
 }
 
@@ -367,56 +404,26 @@ fn a_sleeper_repairs_at_its_first_heartbeat_after_a_death() {
     }
 }
 
-/// A repair looks at every slot, so its time grows with their number.
-fn measure_large_queue(place: &Place, table: &mut Table, bound: Duration, kernel: &Times) {
-    let queue = Queue::create(&place.at("large"), &plan(1_000_000, BYTES as u64, BYTES as u64)).expect("created");
-    let large = std::mem::replace(&mut table.queue, queue);
-    table.add(
-        ", in a queue of a million",
-        0,
-        &Setting { slept: Duration::ZERO, heartbeat: HEARTBEAT, bytes: 0 },
-        bound,
-        kernel,
-    );
-    table.queue = large;
-}
-
 #[test]
 fn a_survivor_goes_on_soon_after_a_death() {
     let _one = one_at_a_time();
     let place = Place::new("repair-time");
     let is_all = std::env::var_os("PENSTOCK_TEST_ALL").is_some();
-    let rounds = if is_all { 15 } else { 2 };
-    let (bound, slow_bound) = (Duration::from_millis(100), Duration::from_millis(250));
-    let briefly = |bytes| Setting { slept: Duration::ZERO, heartbeat: HEARTBEAT, bytes };
-    let mut table = Table::new(&place.at("q"), rounds);
+    let (rounds, few) = if is_all { (10, 4) } else { (2, 2) };
+    let queue = small_queue(&place.at("q"));
+    let cases = cases(&queue, &Raw::of(&place.at("q")));
+    let some = [cases[0], cases[2], cases[5]];
+    let mut table = Table { dice: Dice::new(seed()), count: 0, late: 0 };
 
     tell("from the kill until the survivor has gone on");
-    let small = measure_kernel(&table.queue, 0, rounds);
-    report("kernel alone, small process", &small, None);
-    table.add_all("", &briefly(0), bound, &small);
-    for megabytes in if is_all { &[64, 256, 1024][..] } else { &[64] } {
-        let kernel = measure_kernel(&table.queue, megabytes * MB, rounds.min(5));
-        report(&format!("kernel alone, process of {megabytes} MB"), &kernel, None);
-        table.rounds = rounds.min(5);
-        for case in [0, 2, 5] {
-            table.add(&format!(", the dead of {megabytes} MB"), case, &briefly(megabytes * MB), bound, &kernel);
-        }
-    }
+    let kernel = measure_kernel(&queue, 0, rounds);
+    report("kernel alone, small process", &kernel, None);
+    table.add(&queue, &cases, &Setting { rounds, ..BRIEFLY }, &kernel);
+    table.add_large_victims(&queue, &some, if is_all { &[64, 256, 1024] } else { &[64] }, few);
     if is_all {
-        let long = Setting { slept: SLEPT_LONG + SLOW_HEARTBEAT, heartbeat: SLOW_HEARTBEAT, bytes: 0 };
-        for case in [0, 2, 5] {
-            table.add(", after seconds of sleep", case, &long, slow_bound, &small);
-        }
+        table.add_long_sleepers(&queue, &some, few, &kernel);
+        table.add_large_queue(&place.at("large"), &some[..1], rounds, &kernel);
     }
-    table.rounds = rounds;
-    if is_all {
-        measure_large_queue(&place, &mut table, bound, &small);
-    }
-    let count = if is_all { 1000 } else { 100 };
-    let _crowd = Crowd::gather(&table.queue, count);
-    let kernel = measure_kernel(&table.queue, 0, rounds);
-    report(&format!("kernel alone, {count} others attached"), &kernel, None);
-    table.add_all(&format!(", {count} others attached"), &briefly(0), bound, &kernel);
+    table.add_crowd(&queue, &cases, if is_all { 1000 } else { 100 }, rounds);
     tell(&format!("figures: deaths={} stuck=0 late={}", table.count, table.late));
 }
