@@ -28,6 +28,10 @@ LATE_RETURN_NS = 2_000_000_000
 """How long an item that was on loan to the dead may take to come back, at the very most, on a busy machine."""
 
 
+ENOUGH = 100
+"""How many are counted of what cannot be explained."""
+
+
 class Death(NamedTuple):
     """When a process was killed, and when it was gone."""
 
@@ -155,7 +159,12 @@ class _Stream:
     def read(self, record: ledger.Record) -> None:
         """Go on with the next record."""
         kind = record.kind
-        if kind is Kind.PUT_BEGIN:
+        if kind is Kind.GOT:  # the most frequent first
+            self.got += 1
+            self.see(record.word)
+            if record.word != STOP:
+                self.books.take(record.word, record.at_ns)
+        elif kind is Kind.PUT_BEGIN:
             self.put = record
         elif kind is Kind.PUT_END and self.put is not None:
             self.books.puts.append(Put(record.word, record.many, 0, self.put.at_ns, record.at_ns))
@@ -168,11 +177,6 @@ class _Stream:
             self.take, self.got = record, 0
         elif kind is Kind.TAKE_END:
             self.take = None
-        elif kind is Kind.GOT:
-            self.got += 1
-            self.see(record.word)
-            if record.word != STOP:
-                self.books.take(record.word, record.at_ns)
         elif record.word != STOP:
             self._read_loan(record)
         else:
@@ -250,53 +254,66 @@ class Demand(NamedTuple):
 def settle(books: Books) -> Figures:
     """Check everything, and return the figures."""
     figures = books.figures
-    known = {put.first + n for put in books.puts for n in range(_confirmed(put, books))}
-    possible = known | {put.first + n for put in books.puts for n in range(put.certain + put.maybe)}
-    figures.torn += sum(word not in possible for word in books.taken)
-    begun = {put.first + n: put.begun_ns for put in books.puts for n in range(put.certain + put.maybe)}
-
-    missing = [word for word in known if word not in books.taken]
+    missing = _check_puts(books)
     doubtful = {word for word, loans in books.loans.items() if any(loan.how == "doubt" for loan in loans)}
-    unknown = _windows(books, [word for word in missing if word not in doubtful], begun)
-    lost = _unmatched(unknown, [(doubt, doubt.may_take) for doubt in books.doubts])
+    demands = _windows(books, [(word, put) for word, put in missing if word not in doubtful])
+    lost = _unmatched(demands, [(doubt, doubt.may_take) for doubt in books.doubts])
     figures.lost += lost
     figures.taken += len(missing) - lost
 
     _check_loans(books)
-    redelivered = {
-        word for word, loans in books.loans.items() if any(loan.how in ("died", "doubt") for loan in loans)
-    } & books.taken.keys()
-    figures.redelivered += len(redelivered)
+    figures.redelivered += sum(
+        word in books.taken and any(loan.how in ("died", "doubt") for loan in loans)
+        for word, loans in books.loans.items()
+    )
     strange = {word for word in books.late if all(loan.how == "acked" for loan in books.loans.get(word, []))}
-    late = [Demand(word, begun.get(word, 0), books.taken.get(word, FOR_EVER)) for word in strange]
+    late = [Demand(word, 0, books.taken.get(word, FOR_EVER)) for word in strange]
     figures.disordered += _unmatched(late, [(doubt, doubt.may_borrow) for doubt in books.doubts])
     return figures
 
 
+def _check_puts(books: Books) -> list[tuple[int, Put]]:
+    """Check that nothing was taken that nobody put, and return what is missing of what was put, with its batch."""
+    found = 0
+    missing: list[tuple[int, Put]] = []
+    for put in books.puts:
+        confirmed = _confirmed(put, books)
+        for nth in range(put.certain + put.maybe):
+            word = put.first + nth
+            if word in books.taken:
+                found += 1
+            elif nth < confirmed:
+                missing.append((word, put))
+    books.figures.torn += len(books.taken) - found
+    return missing
+
+
 def _confirmed(put: Put, books: Books) -> int:
-    """Tell how many of a batch were put: those confirmed, and of one in doubt all before the last that was seen."""
-    seen = [
-        n + 1 for n in range(put.certain + put.maybe) if put.first + n in books.taken or put.first + n in books.loans
-    ]
-    return max([put.certain, *seen])
+    """Tell how many of a batch were put: those confirmed, or of one in doubt all up to the last that was seen."""
+    if not put.maybe:
+        return put.certain
+    words = range(put.first, put.first + put.maybe)
+    return max((word + 1 - put.first for word in words if word in books.taken or word in books.loans), default=0)
 
 
-def _windows(books: Books, missing: list[int], begun: dict[int, int]) -> list[Demand]:
+def _windows(books: Books, missing: list[tuple[int, Put]]) -> list[Demand]:
     """Tell when each missing item was taken: after its put began, and before anything that was put after it."""
     if not missing:
         return []
-    ended = {put.first + n: put.ended_ns for put in books.puts for n in range(put.certain)}
-    followers = sorted((begun[word], at_ns) for word, at_ns in books.taken.items() if word in begun)
-    begins = [begin for begin, _ in followers]
-    soonest = [FOR_EVER] * (len(followers) + 1)
-    for place in range(len(followers) - 1, -1, -1):
-        soonest[place] = min(followers[place][1], soonest[place + 1])
+    batches = sorted(books.puts, key=lambda put: put.begun_ns)
+    begins = [put.begun_ns for put in batches]
+    soonest = [FOR_EVER] * (len(batches) + 1)
+    for place in range(len(batches) - 1, -1, -1):
+        put = batches[place]
+        words = range(put.first, put.first + put.certain + put.maybe)
+        first = min((books.taken.get(word, FOR_EVER) for word in words), default=FOR_EVER)
+        soonest[place] = min(first, soonest[place + 1])
     demands = []
-    for word in missing:
-        until = soonest[bisect.bisect_right(begins, ended.get(word, FOR_EVER))]
-        if any(d.may_borrow and d.begun_ns <= until and d.gone_ns >= begun[word] for d in books.doubts):
+    for word, put in missing:
+        until = FOR_EVER if word in books.loans else soonest[bisect.bisect_right(begins, put.ended_ns)]
+        if any(d.may_borrow and d.begun_ns <= until and d.gone_ns >= put.begun_ns for d in books.doubts):
             until += LATE_RETURN_NS  # it may have been on loan to one who died, and to be taken by another
-        demands.append(Demand(word, begun[word], FOR_EVER if word in books.loans else until))
+        demands.append(Demand(word, put.begun_ns, until))
     return demands
 
 
@@ -319,19 +336,34 @@ def _check_loans(books: Books) -> None:
 
 
 def _unmatched(demands: list[Demand], doubts: list[tuple[Doubt, int]]) -> int:
-    """Put each demand down to a doubt, of which each bears only so many; return how many cannot be."""
-    bearers = [doubt for doubt, count in doubts for _ in range(count)]
-    borne: dict[int, int] = {}
+    """Put each demand down to a doubt, of which each bears only so many; return how many cannot be, up to a limit."""
+    bearers = [(doubt, count) for doubt, count in doubts if count > 0]
+    borne: list[list[Demand]] = [[] for _ in bearers]
 
-    def place(demand: int, tried: set[int]) -> bool:
-        wanted = demands[demand]
-        for number, doubt in enumerate(bearers):
-            if number in tried or doubt.begun_ns > wanted.until_ns or doubt.gone_ns < wanted.from_ns:
-                continue
-            tried.add(number)
-            if number not in borne or place(borne[number], tried):
-                borne[number] = demand
+    def place(demand: Demand, tried: set[int], times: set[tuple[int, int]]) -> bool:
+        if (time := (demand.from_ns, demand.until_ns)) in times:
+            return False  # another of the same batch could not be placed elsewhere
+        times.add(time)
+        fitting = [
+            number
+            for number, (doubt, _) in enumerate(bearers)
+            if number not in tried and doubt.begun_ns <= demand.until_ns and doubt.gone_ns >= demand.from_ns
+        ]
+        tried.update(fitting)
+        for number in fitting:
+            if len(borne[number]) < bearers[number][1]:
+                borne[number].append(demand)
                 return True
+        for number in fitting:
+            for nth, other in enumerate(borne[number]):
+                if place(other, tried, times):
+                    borne[number][nth] = demand
+                    return True
         return False
 
-    return sum(not place(demand, set()) for demand in range(len(demands)))
+    unmatched = 0
+    for demand in demands:
+        unmatched += not place(demand, set(), set())
+        if unmatched == ENOUGH:
+            break
+    return unmatched
