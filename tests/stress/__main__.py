@@ -43,7 +43,7 @@ class Part:
     share: float = 0.0
     """How much it has of the time that is for parts of any length; 0 for one that takes as long as it takes."""
     rounds_per_second: float = 0.0
-    limit: float = 300.0
+    limit: float = 900.0
     """How many seconds it may take besides."""
 
 

@@ -180,20 +180,23 @@ fn clear(queue: &Queue) {
 
 // ------------------------------------------------------------------------------------------------------- measuring
 
-/// Times of one case.
+/// Times of one case, in nanoseconds.
 #[derive(Default)]
-struct Times(Vec<u64>);
+struct Times {
+    /// From the kill on.
+    all: Vec<u64>,
+    /// What of it came after the victim's end: the part that is ours.
+    after_end: Vec<u64>,
+}
 
-impl Times {
-    fn median_ms(&self) -> f64 {
-        let mut sorted = self.0.clone();
-        sorted.sort_unstable();
-        ms(sorted[sorted.len() / 2])
-    }
+fn median_ms(times: &[u64]) -> f64 {
+    let mut sorted = times.to_vec();
+    sorted.sort_unstable();
+    ms(sorted[sorted.len() / 2])
+}
 
-    fn worst_ms(&self) -> f64 {
-        ms(self.0.iter().copied().max().unwrap_or(0))
-    }
+fn worst_ms(times: &[u64]) -> f64 {
+    ms(times.iter().copied().max().unwrap_or(0))
 }
 
 #[allow(clippy::cast_precision_loss, reason = "for people to read")]
@@ -201,17 +204,15 @@ fn ms(ns: u64) -> f64 {
     ns as f64 / 1e6
 }
 
-fn report(what: &str, times: &Times, bound: Option<u64>) {
-    let (count, median, worst) = (times.0.len(), times.median_ms(), times.worst_ms());
-    let late = bound.map_or(0, |bound| times.0.iter().filter(|time| **time > bound).count());
-    let told = bound.map_or(String::new(), |bound| format!(", {late} of them later than {:.0} ms", ms(bound)));
-    tell(&format!("  {what}: median {median:.1} ms, worst {worst:.1} ms of {count}{told}"));
+fn report(what: &str, times: &[u64], more: &str) {
+    let (median, worst) = (median_ms(times), worst_ms(times));
+    tell(&format!("  {what}: median {median:.1} ms, worst {worst:.1} ms of {}{more}", times.len()));
 }
 
 /// From the kill of a process of so many bytes until the kernel gives back its sign of life.
-fn measure_kernel(queue: &Queue, bytes: usize, rounds: usize) -> Times {
+fn measure_kernel(queue: &Queue, bytes: usize, rounds: usize) -> Vec<u64> {
     let board = Board::new(WORDS);
-    let mut times = Times::default();
+    let mut times = Vec::new();
     for _ in 0..rounds {
         let mut child = Child::run(|| {
             hold_memory(bytes);
@@ -227,7 +228,7 @@ fn measure_kernel(queue: &Queue, bytes: usize, rounds: usize) -> Times {
         while Pulse::is_held(queue.segment().file(), queue.name(), number) {
             std::thread::yield_now();
         }
-        times.0.push(now_ns() - killed);
+        times.push(now_ns() - killed);
         assert_eq!(child.end(), BY_SIGKILL);
         clear(queue);
     }
@@ -274,9 +275,12 @@ fn measure(queue: &Queue, case: &Case, setting: &Setting<'_>, dice: &mut Dice) -
         assert_eq!(board[GONE_ON_NS].load(SeqCst), 0, "waiting {}: nothing is taken from the living", case.what);
         let killed = now_ns();
         victim.signal(libc::SIGKILL);
-        assert_eq!(survivor.end(), common::WELL, "waiting {}", case.what);
-        times.0.push(board[GONE_ON_NS].load(SeqCst).saturating_sub(killed));
         assert_eq!(victim.end(), BY_SIGKILL);
+        let ended = now_ns();
+        assert_eq!(survivor.end(), common::WELL, "waiting {}", case.what);
+        let gone_on = board[GONE_ON_NS].load(SeqCst);
+        times.all.push(gone_on.saturating_sub(killed));
+        times.after_end.push(gone_on.saturating_sub(ended));
         clear(queue);
     }
     times
@@ -324,28 +328,29 @@ struct Table {
 }
 
 impl Table {
-    /// Measures some cases. What is ours to keep is the bound; what the kernel alone takes at its slowest is not ours.
-    fn add(&mut self, queue: &Queue, cases: &[Case], setting: &Setting<'_>, kernel: &Times) {
-        let bound =
-            u64::try_from(setting.bound.as_nanos()).expect("short") + kernel.0.iter().max().copied().unwrap_or(0);
+    fn add(&mut self, queue: &Queue, cases: &[Case], setting: &Setting<'_>) {
+        let bound = u64::try_from(setting.bound.as_nanos()).expect("short");
         for case in cases {
             let times = measure(queue, case, setting, &mut self.dice);
-            report(&format!("waiting {}{}", case.what, setting.what), &times, Some(bound));
-            self.count += times.0.len();
-            self.late += times.0.iter().filter(|time| **time > bound).count();
+            let late = times.after_end.iter().filter(|time| **time > bound).count();
+            let worst = worst_ms(&times.after_end);
+            let more = format!("; after its end worst {worst:.1} ms, {late} later than {:.0} ms", ms(bound));
+            report(&format!("waiting {}{}", case.what, setting.what), &times.all, &more);
+            self.count += times.all.len();
+            self.late += late;
         }
     }
 
     fn add_large_victims(&mut self, queue: &Queue, cases: &[Case], sizes: &[usize], rounds: usize) {
         for megabytes in sizes {
             let kernel = measure_kernel(queue, megabytes * MB, rounds);
-            report(&format!("kernel alone, process of {megabytes} MB"), &kernel, None);
+            report(&format!("kernel alone, process of {megabytes} MB"), &kernel, "");
             let what = format!(", the dead of {megabytes} MB");
-            self.add(queue, cases, &Setting { what: &what, bytes: megabytes * MB, rounds, ..BRIEFLY }, &kernel);
+            self.add(queue, cases, &Setting { what: &what, bytes: megabytes * MB, rounds, ..BRIEFLY });
         }
     }
 
-    fn add_long_sleepers(&mut self, queue: &Queue, cases: &[Case], rounds: usize, kernel: &Times) {
+    fn add_long_sleepers(&mut self, queue: &Queue, cases: &[Case], rounds: usize) {
         let setting = Setting {
             what: ", after seconds of sleep",
             slept: SLEPT_LONG + SLOW_HEARTBEAT,
@@ -354,21 +359,21 @@ impl Table {
             rounds,
             ..BRIEFLY
         };
-        self.add(queue, cases, &setting, kernel);
+        self.add(queue, cases, &setting);
     }
 
     /// A repair looks at every slot, so its time grows with their number.
-    fn add_large_queue(&mut self, location: &Location, cases: &[Case], rounds: usize, kernel: &Times) {
+    fn add_large_queue(&mut self, location: &Location, cases: &[Case], rounds: usize) {
         let queue = Queue::create(location, &plan(1_000_000, BYTES as u64, BYTES as u64)).expect("created");
         let bound = BRIEFLY.bound * 2;
-        self.add(&queue, cases, &Setting { what: ", in a queue of a million", bound, rounds, ..BRIEFLY }, kernel);
+        self.add(&queue, cases, &Setting { what: ", in a queue of a million", bound, rounds, ..BRIEFLY });
     }
 
     fn add_crowd(&mut self, queue: &Queue, cases: &[Case], count: u64, rounds: usize) {
         let _crowd = Crowd::gather(queue, count);
         let kernel = measure_kernel(queue, 0, rounds);
-        report(&format!("kernel alone, {count} others attached"), &kernel, None);
-        self.add(queue, cases, &Setting { what: &format!(", {count} others attached"), rounds, ..BRIEFLY }, &kernel);
+        report(&format!("kernel alone, {count} others attached"), &kernel, "");
+        self.add(queue, cases, &Setting { what: &format!(", {count} others attached"), rounds, ..BRIEFLY });
     }
 }
 
@@ -417,12 +422,12 @@ fn a_survivor_goes_on_soon_after_a_death() {
 
     tell("from the kill until the survivor has gone on");
     let kernel = measure_kernel(&queue, 0, rounds);
-    report("kernel alone, small process", &kernel, None);
-    table.add(&queue, &cases, &Setting { rounds, ..BRIEFLY }, &kernel);
+    report("kernel alone, small process", &kernel, "");
+    table.add(&queue, &cases, &Setting { rounds, ..BRIEFLY });
     table.add_large_victims(&queue, &some, if is_all { &[64, 256, 1024] } else { &[64] }, few);
     if is_all {
-        table.add_long_sleepers(&queue, &some, few, &kernel);
-        table.add_large_queue(&place.at("large"), &some[..1], rounds, &kernel);
+        table.add_long_sleepers(&queue, &some, few);
+        table.add_large_queue(&place.at("large"), &some[..1], rounds);
     }
     table.add_crowd(&queue, &cases, if is_all { 1000 } else { 100 }, rounds);
     tell(&format!("figures: deaths={} stuck=0 late={}", table.count, table.late));
