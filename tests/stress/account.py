@@ -103,6 +103,7 @@ class Loan:
     """A lease, from when it was had until it began to end."""
 
     word: int
+    process: int
     deliveries: int
     since_ns: int
     until_ns: int = FOR_EVER
@@ -187,7 +188,7 @@ class _Stream:
         if kind is Kind.LEASED:
             self.take = None
             self.see(record.word)
-            self.loan = Loan(record.word, record.many, record.at_ns)
+            self.loan = Loan(record.word, record.stream // ledger.STREAMS, record.many, record.at_ns)
             self.books.loans.setdefault(record.word, []).append(self.loan)
             return
         assert self.loan is not None, f"{record} of a stream that has nothing on loan"

@@ -12,27 +12,23 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import pickle
 import random
 import secrets
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import penstock
 from penstock import Full, testing
 from stress import account, items, ledger, workers
-from stress.account import Death, Figures
+from stress.account import Death, Figures, Loan
+from stress.cast import CAST, Place, Process
 from stress.items import STOP, Scenario
+from stress.small import CannotMount, Filler, small_file_system
 from stress.workers import Task
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 ROUND_SECONDS = 5.0
 KILL_MS = (1, 12)
@@ -42,37 +38,6 @@ KILL_MOST = 0.02
 STUCK_SECONDS = 10.0
 """How long nothing may happen, or a process may take to end, before somebody counts as stuck. (A second is promised, on
 a machine that has nothing else to do.)"""
-SMALL_BYTES = 12 << 20
-"""Size of the file system that is too small for its queue."""
-TESTS = Path(__file__).resolve().parent.parent
-
-CAST = [
-    *[("alone", "fork", "p"), ("alone", "fork", "c")] * 2,
-    *[("alone", "spawn", "p"), ("alone", "spawn", "c")],
-    *[("threads", "fork", "ppc"), ("threads", "fork", "pcc")],
-    *[("tasks", "fork", "ppc"), ("tasks", "fork", "pcc")],
-]
-"""Shape, way of starting, and roles of the streams of each process."""
-
-
-class Process:
-    """One place in the cast, and the process that has it now."""
-
-    def __init__(self, place: tuple[str, str, str], task: Task, pid: int) -> None:
-        self.place = place
-        self.task = task
-        self.pid = pid
-        self.stopped_until: float | None = None
-
-    def is_running(self) -> bool:
-        """Tell whether it is at work, as far as the kernel shows it."""
-        with open(f"/proc/{self.pid}/stat", encoding="ascii", errors="replace") as file:
-            return file.read().rpartition(")")[2].split()[0] == "R"
-
-    def said(self) -> str:
-        """Return its last words."""
-        errors = self.task.errors
-        return errors.read_text(errors="replace") if errors.exists() else ""
 
 
 class Round:
@@ -101,16 +66,14 @@ class Round:
 
     # ---- starting ----
 
-    def start(self, place: tuple[str, str, str]) -> Process:
+    def start(self, place: Place) -> Process:
         """Start a process for a place in the cast."""
-        shape, way, roles = place
         self.count += 1
         # An inherited or pickled handle, or the name to open.
         by_name = self.chance.random() < 0.5 and self.room is None
         queue = self.queue.name if by_name else self.queue
         seed = self.chance.getrandbits(48)
-        task = Task(self.count, shape, roles, self.scenario, queue, self.directory, seed)
-        return Process(place, task, _fork(task) if way == "fork" else _spawn(task))
+        return Process(place, Task(self.count, place.shape, place.roles, self.scenario, queue, self.directory, seed))
 
     # ---- what happens to processes ----
 
@@ -128,6 +91,8 @@ class Round:
     def kill_most(self) -> None:
         """Kill all but a few at once, and see that these go on by themselves, with no newcomers to help them."""
         self.let_go_on(account.FOR_EVER)
+        if self.room is not None:
+            self.room.make_room()
         begun = [process for process in self.processes if ledger.size(process.task.ledger)]
         survivors = self.chance.sample(begun, min(len(begun), self.chance.randint(2, 4)))
         if {role for process in survivors for role in process.task.roles} != {"p", "c"}:
@@ -159,7 +124,7 @@ class Round:
         # Rather one who is at work: those who sleep all die at the same place.
         candidates = self.chance.sample(self.processes, 3)
         process = next((process for process in candidates if process.is_running()), candidates[0])
-        if process.place[1] == "spawn" and self.chance.random() < 0.8:
+        if process.place.way == "spawn" and self.chance.random() < 0.8:
             return  # those take long to start
         if process.stopped_until is None and self.chance.random() < 0.25:
             self.stop(process)
@@ -274,10 +239,14 @@ class Round:
         return account.settle(read)
 
     def count_held_while_stopped(self, books: account.Books) -> int:
-        """Count the stops in the whole of which a living process had an item on loan."""
-        loans = sorted((loan.since_ns, loan.until_ns) for loans in books.loans.values() for loan in loans)
-        # Whose they were is not looked at: it is for people to see that there were many.
-        return sum(any(since < a and b < until for since, until in loans) for _, a, b in self.stops) if loans else 0
+        """Count the stops in the whole of which the stopped process had an item on loan."""
+        held: dict[int, list[Loan]] = {}
+        for loan in (loan for loans in books.loans.values() for loan in loans):
+            held.setdefault(loan.process, []).append(loan)
+        return sum(
+            any(loan.since_ns < since and until < loan.until_ns for loan in held.get(process, []))
+            for process, since, until in self.stops
+        )
 
     def check_all_done(self) -> None:
         """Check that `join` would return: each item that was acknowledged, and no other, counts as done."""
@@ -336,76 +305,6 @@ class _Warden:
     def take_all(self) -> None:
         """Take what waits."""
         workers.drive(workers.take_by_hand(self.stream), self.round.queue)
-
-
-# ---- processes -------------------------------------------------------------------------------------------------------
-
-
-def _fork(task: Task) -> int:
-    pid = os.fork()
-    if pid == 0:
-        workers.work(task)
-    return pid
-
-
-def _spawn(task: Task) -> int:
-    """Start a fresh interpreter, which gets the task, and perhaps a handle, as a pickle."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "stress.workers"],
-        stdin=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path])},
-    )
-    assert process.stdin is not None
-    with contextlib.suppress(BrokenPipeError), process.stdin as pipe:
-        pipe.write(pickle.dumps(task))
-    process.returncode = 0  # waited for by its pid, as those are that were forked
-    return process.pid
-
-
-# ---- a file system that is too small ---------------------------------------------------------------------------------
-
-
-class Filler:
-    """A file that takes all the room of a small file system, and gives it back."""
-
-    def __init__(self, path: Path) -> None:
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-
-    def change(self, chance: random.Random) -> None:
-        """Take all the room that there is, or now and then give it back."""
-        if chance.random() < 0.3:
-            self.make_room()
-            return
-        facts = os.fstatvfs(self._file)
-        size = os.fstat(self._file).st_size
-        with contextlib.suppress(OSError):  # somebody was quicker
-            os.posix_fallocate(self._file, size, max(1, facts.f_bavail * facts.f_frsize))
-
-    def make_room(self) -> None:
-        """Give the room back."""
-        os.ftruncate(self._file, 0)
-
-    def close(self) -> None:
-        os.close(self._file)
-
-
-class CannotMount(Exception):
-    """Say why there can be no file system that is too small."""
-
-
-@contextlib.contextmanager
-def small_file_system(at: Path) -> Iterator[None]:
-    """Mount one for the block."""
-    at.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", f"size={SMALL_BYTES},mode=0700", "none", str(at)]
-    done = subprocess.run(command, capture_output=True, check=False, text=True)
-    if done.returncode != 0:
-        raise CannotMount(done.stderr.strip())
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "--lazy", str(at)], check=True)
 
 
 # ---- rounds ----------------------------------------------------------------------------------------------------------

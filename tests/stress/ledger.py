@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 RECORD = struct.Struct("<QQIHH")
 
 
+STREAMS = 4
+"""How many numbers of streams each process has: as many threads or tasks as it may have."""
+
+
 class Kind(enum.IntEnum):
     """What a record says, of an item's word and a count."""
 

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import penstock
 from penstock import Empty, Full, NoSpace, aio
 from stress.items import STOP, Scenario, word_of
-from stress.ledger import Kind, Ledger
+from stress.ledger import STREAMS, Kind, Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     Call = tuple[str, tuple[Any, ...], float | None]
     Script = Generator[Call, Any, None]
 
-STREAMS = 4
-"""Most streams of a process; also how many numbers of streams each process is given."""
 PR_SET_PDEATHSIG = 1
 
 
