@@ -20,6 +20,7 @@ import secrets
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -28,6 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 LOGS = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "stress"
 SECONDS = 180
 """How long the parts that can be of any length take together, unless told otherwise."""
+WIDTH = 120
 COLUMNS = ("lost", "doubled", "torn", "stuck", "failed")
 """Figures that are to be 0."""
 
@@ -140,29 +142,28 @@ def _failure(status: int | None, figures: dict[str, int]) -> str | None:
 def table(outcomes: list[Outcome]) -> str:
     """Lay the figures out."""
     head = ["part", "counted", *COLUMNS, "seconds", "besides"]
-    rows = [head]
-    for outcome in outcomes:
-        rest = {name: count for name, count in outcome.figures.items() if name not in COLUMNS}
-        counted, besides = [f"{count:,} {name.replace('_', ' ')}" for name, count in rest.items()][:1], list(rest)[1:]
-        rows.append(
-            [
-                outcome.part.name,
-                *(counted or ["-"]),
-                *(f"{outcome.figures[name]:,}" if name in outcome.figures else "-" for name in COLUMNS),
-                f"{outcome.seconds:.0f}",
-                ", ".join(f"{name.replace('_', ' ')} {rest[name]:,}" for name in besides),
-            ]
-        )
-    widths = [max(len(row[place]) for row in rows) for place in range(len(head))]
-    ends = (0, 1, len(head) - 1)  # to the left: words
-    lines = [
-        "  ".join(
-            cell.ljust(width) if place in ends else cell.rjust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
+    rows = [head, *(_row(outcome) for outcome in outcomes)]
+    widths = [max(len(row[place]) for row in rows) for place in range(len(head) - 1)]
+    indent = sum(widths) + 2 * len(widths)
+    lines = []
+    for row in rows:
+        words = [cell.ljust(width) for cell, width in zip(row[:2], widths[:2], strict=True)]
+        numbers = [cell.rjust(width) for cell, width in zip(row[2:-1], widths[2:], strict=True)]
+        first, *more = textwrap.wrap(row[-1], max(30, WIDTH - indent)) or [""]
+        lines += ["  ".join([*words, *numbers, first]).rstrip(), *(" " * indent + line for line in more)]
+    return "\n".join([lines[0], "-" * WIDTH, *lines[1:]])
+
+
+def _row(outcome: Outcome) -> list[str]:
+    """Lay the figures of a part out: the first that has no column of its own says what was counted."""
+    rest = [(name.replace("_", " "), count) for name, count in outcome.figures.items() if name not in COLUMNS]
+    return [
+        outcome.part.name,
+        f"{rest[0][1]:,} {rest[0][0]}" if rest else "-",
+        *(f"{outcome.figures[name]:,}" if name in outcome.figures else "-" for name in COLUMNS),
+        f"{outcome.seconds:.0f}",
+        ", ".join(f"{name} {count:,}" for name, count in rest[1:]),
     ]
-    return "\n".join([lines[0], "-" * min(120, sum(widths) + 2 * len(widths)), *lines[1:]])
 
 
 def main() -> int:

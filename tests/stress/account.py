@@ -43,9 +43,9 @@ class Death(NamedTuple):
 class Figures:
     """What a round, or all of them, came to."""
 
-    rounds: int = 0
     items: int = 0
     """Delivered."""
+    rounds: int = 0
     kills: int = 0
     stops: int = 0
     """Processes stopped and let go on."""
