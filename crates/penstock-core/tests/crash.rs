@@ -8,10 +8,12 @@ use common::ops::{
     SHUT_DOWN_AT_ONCE, SHUT_DOWN_HOLDING, TASK_DONE, TRY_GET, TRY_PUT,
 };
 use common::points::{sweep, sweep_two};
-use common::scene::{Fill, First, Scene, Size};
+use common::scene::{Fill, First, PUT_LOCK, Scene, Size};
 use common::tally::Tally;
 use common::victim::Op;
-use common::{Place, WELL, one_at_a_time};
+use common::{BY_SIGKILL, Child, Place, Raw, WELL, get, item, one_at_a_time, plan, put};
+use penstock_core::slots::INLINE_MAX;
+use penstock_core::{Queue, fault};
 
 fn sweep_all(what: &'static str, ops: &[Op]) {
     let _one = one_at_a_time();
@@ -110,20 +112,20 @@ fn nothing_is_taken_from_whoever_is_stopped_at_any_point() {
 fn a_consumer_that_never_has_to_wait_repairs_a_lock_of_the_dead_too() {
     let _one = one_at_a_time();
     let place = Place::new("crash-never-waits");
-    let queue = penstock_core::Queue::create(&place.at("q"), &common::plan(40, 8, 8)).expect("created");
-    (0..30).for_each(|id| common::put(&queue, &common::item(id, 8)).expect("room"));
-    let mut victim = common::Child::run(|| {
+    let queue = Queue::create(&place.at("q"), &plan(40, 8, 8)).expect("created");
+    (0..30).for_each(|id| put(&queue, &item(id, 8)).expect("room"));
+    let mut victim = Child::run(|| {
         queue.segment().me().expect("registered");
-        penstock_core::fault::arm(0);
-        let _ = common::put(&queue, &common::item(30, 8));
+        fault::arm(0);
+        let _ = put(&queue, &item(30, 8));
     });
-    assert_eq!(victim.end(), common::BY_SIGKILL);
-    let raw = common::Raw::of(&place.at("q"));
-    assert_ne!(raw.u32(common::scene::PUT_LOCK), 0, "the victim held the put lock");
+    assert_eq!(victim.end(), BY_SIGKILL);
+    let raw = Raw::of(&place.at("q"));
+    assert_ne!(raw.u32(PUT_LOCK), 0, "the victim held the put lock");
     // Once in so many items it is told to take the way on which it may wait, and that one repairs.
-    let mut small = [0; penstock_core::slots::INLINE_MAX];
+    let mut small = [0; INLINE_MAX];
     let taken = (0..20).take_while(|_| queue.try_get(&mut small).is_ok()).count();
     assert!(taken < 20, "nobody looked for the dead");
-    common::get(&queue).expect("an item");
-    assert_eq!(raw.u32(common::scene::PUT_LOCK), 0, "the lock is free again");
+    get(&queue).expect("an item");
+    assert_eq!(raw.u32(PUT_LOCK), 0, "the lock is free again");
 }
