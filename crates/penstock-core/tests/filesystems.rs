@@ -244,6 +244,20 @@ fn a_copy_with_holes_is_not_attached_to_where_there_is_no_room() {
     });
 }
 
+#[test]
+fn a_file_system_that_is_not_known_is_refused() {
+    with_own_mounts("an unknown file system", || {
+        let place = Place::new("unknown");
+        let directory = place.path().join("r");
+        std::fs::create_dir(&directory).expect("made");
+        assert!(mount("ramfs", &directory, "mode=700"), "a ramfs");
+        let created = Queue::create(&at(&directory, "q"), &plan(4, 8, 8));
+        assert!(matches!(created, Err(Error::Unsupported { .. })), "{created:?}");
+        assert!(entries(&directory).is_empty());
+        unmount_all(&place);
+    });
+}
+
 // ------------------------------------------------------------------------------------------------------- overlay
 
 /// An overlay file system, as containers have it: closing a descriptor drops its locks there.

@@ -218,3 +218,106 @@ fn a_bystander_of_a_killed_heir_does_not_keep_the_dead_alive() {
     }
     say("heir killed beside a bystander", points);
 }
+
+/// A process that stops at the `n`th point of `act`, or is beyond it: then it says so on the board, and stays.
+fn stopped_at(n: i64, board: &Board, act: impl FnOnce() -> Queue) -> Child {
+    let child = Child::run(|| {
+        fault::arm_to_stop(n);
+        let queue = act();
+        fault::arm(-1);
+        board[0].store(1, SeqCst);
+        wait_for("leave to go", Duration::from_secs(20), || board[1].load(SeqCst) == 1);
+        drop(queue);
+    });
+    wait_for("a stop or an end", Duration::from_secs(10), || child.state() == 'T' || board[0].load(SeqCst) == 1);
+    child
+}
+
+#[test]
+fn whoever_opens_a_name_that_is_made_anew_meets_the_others() {
+    let _one = one_at_a_time();
+    let place = Place::new("made-anew");
+    let location = place.at("q");
+    for n in 0.. {
+        let old = Queue::create(&location, &plan(4, 8, 8)).expect("created");
+        let board = Board::new(2);
+        let mut visitor = stopped_at(n, &board, || open(&location).expect("opened"));
+        if board[0].load(SeqCst) == 1 {
+            board[1].store(1, SeqCst);
+            assert_eq!(visitor.end(), WELL);
+            return say("stopped while opening", n);
+        }
+        old.unlink().expect("unlinked");
+        let new = Queue::create(&location, &plan(4, 8, 8)).expect("the name is free");
+        visitor.go_on();
+        wait_for("the visitor", Duration::from_secs(10), || board[0].load(SeqCst) == 1);
+        let living = new.segment().table().expect("a table").list();
+        assert!(living.iter().any(|one| i64::from(one.pid) == i64::from(visitor.pid)), "stopped at {n}: {living:?}");
+        board[1].store(1, SeqCst);
+        assert_eq!(visitor.end(), WELL);
+        new.unlink().expect("unlinked");
+    }
+}
+
+#[test]
+fn a_visitor_while_it_is_being_made_takes_nothing_away() {
+    let _one = one_at_a_time();
+    let place = Place::new("visited");
+    let location = place.at("q");
+    let plan = Plan { lifetime: Lifetime::WhileOpen, ..plan(4, 8, 8) };
+    for n in 0.. {
+        let board = Board::new(2);
+        let mut maker = stopped_at(n, &board, || Queue::create(&location, &plan).expect("created"));
+        let has_made = board[0].load(SeqCst) == 1;
+        drop(open(&location)); // comes and goes, if there is something to come to
+        maker.go_on();
+        wait_for("the maker", Duration::from_secs(10), || board[0].load(SeqCst) == 1);
+        check_works(&open(&location).expect("it is there while its maker is"));
+        board[1].store(1, SeqCst);
+        assert_eq!(maker.end(), WELL);
+        assert_eq!(place.entries(), Vec::<String>::new());
+        if has_made {
+            return say("visited while it is being made", n);
+        }
+    }
+}
+
+#[test]
+fn a_name_is_not_removed_under_somebody_who_has_just_come() {
+    let _one = one_at_a_time();
+    let place = Place::new("just-come");
+    let location = place.at("q");
+    let plan = Plan { lifetime: Lifetime::WhileOpen, ..plan(4, 8, 8) };
+    for n in 0.. {
+        let boards = [Board::new(2), Board::new(2)];
+        let mut leaver = Child::run(|| {
+            let queue = Queue::create(&location, &plan).expect("created");
+            fault::arm_to_stop(n);
+            queue.close();
+            fault::arm(-1);
+            boards[0][0].store(1, SeqCst);
+        });
+        wait_for("a stop or an end", Duration::from_secs(10), || {
+            leaver.state() == 'T' || boards[0][0].load(SeqCst) == 1
+        });
+        let is_over = boards[0][0].load(SeqCst) == 1;
+        let mut newcomer = Child::run(|| {
+            // Refused or not: in a name's last moment there is nobody to come to.
+            let queue = open(&location);
+            boards[1][0].store(if queue.is_ok() { 2 } else { 1 }, SeqCst);
+            wait_for("leave to go", Duration::from_secs(20), || boards[1][1].load(SeqCst) == 1);
+        });
+        wait_for("the newcomer", Duration::from_secs(10), || boards[1][0].load(SeqCst) != 0);
+        leaver.go_on();
+        assert_eq!(leaver.end(), WELL);
+        if boards[1][0].load(SeqCst) == 2 {
+            check_works(&open(&location).expect("where the newcomer is"));
+        }
+        boards[1][1].store(1, SeqCst);
+        assert_eq!(newcomer.end(), WELL);
+        assert_eq!(place.entries(), Vec::<String>::new());
+        if is_over {
+            return say("stopped while closing", n);
+        }
+    }
+}

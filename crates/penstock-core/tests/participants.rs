@@ -3,13 +3,14 @@
 mod common;
 
 use common::{
-    BY_SIGKILL, Board, Child, Place, WELL, at_once, die, get, get_waiting, one_at_a_time, plan, put, tell, wait_for,
-    within,
+    BY_SIGKILL, Board, Child, Place, Raw, WELL, at_once, die, get, get_waiting, one_at_a_time, plan, put, tell,
+    wait_for, within,
 };
-use penstock_core::layout::PARTICIPANTS;
+use penstock_core::layout::{CONTROL_AT, Control, Owner, PARTICIPANTS};
 use penstock_core::queue::Expectation;
 use penstock_core::segment::Trust;
-use penstock_core::{Error, Location, Queue};
+use penstock_core::{Error, Location, Queue, sys};
+use std::mem::offset_of;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixDatagram;
 use std::sync::atomic::Ordering::SeqCst;
@@ -339,4 +340,144 @@ fn send_descriptor(socket: &UnixDatagram, fd: i32) {
         libc::CMSG_DATA(control).cast::<i32>().write_unaligned(fd);
         assert_eq!(libc::sendmsg(socket.as_raw_fd(), &raw const message, 0), 1);
     }
+}
+
+/// Where the next participant starts to look for a number.
+const CURSOR: usize = CONTROL_AT + offset_of!(Control, cursor);
+
+/// A process that registers once it is told to, says who it is, and stays. It does not repair, as who opens would.
+fn newcomer(queue: &Queue, board: &Board) -> Child {
+    Child::run(|| {
+        wait_for("the word", Duration::from_secs(20), || board[0].load(SeqCst) == 1);
+        board[1].store(queue.segment().me().expect("registered").word().into(), SeqCst);
+        pause();
+    })
+}
+
+fn owner_on(board: &Board) -> Owner {
+    wait_for("a newcomer", Duration::from_secs(10), || board[1].load(SeqCst) != 0);
+    Owner::from_word(u32::try_from(board[1].load(SeqCst)).expect("a word")).expect("an owner")
+}
+
+/// Somebody who registered and was killed.
+fn dead_one(queue: &Queue) -> Owner {
+    let board = Board::new(2);
+    let mut victim = Child::run(|| {
+        board[1].store(queue.segment().me().expect("registered").word().into(), SeqCst);
+        die();
+    });
+    assert_eq!(victim.end(), BY_SIGKILL);
+    owner_on(&board)
+}
+
+#[test]
+fn nobody_gets_the_number_of_one_whose_death_is_being_acted_on() {
+    let _one = one_at_a_time();
+    let place = Place::new("born-meanwhile");
+    let location = place.at("q");
+    let queue = Queue::create(&location, &plan(4, 8, 8)).expect("created");
+    let dead = dead_one(&queue);
+    let boards = [Board::new(2), Board::new(2)];
+    let _newcomers = boards.each_ref().map(|board| newcomer(&queue, board));
+    let come = |board: &Board| {
+        Raw::of(&location).write(CURSOR, &(dead.index() - 1).to_le_bytes());
+        board[0].store(1, SeqCst);
+        owner_on(board).index()
+    };
+    let meanwhile = queue.segment().table().expect("a table").if_dead(dead, || come(&boards[0]));
+    assert!(meanwhile.is_some_and(|index| index != dead.index()), "{meanwhile:?}, and {} is dead", dead.index());
+    assert_eq!(come(&boards[1]), dead.index(), "afterwards the number can be had");
+}
+
+#[test]
+fn whoever_took_a_dead_ones_number_is_not_forgotten_with_it() {
+    let _one = one_at_a_time();
+    let place = Place::new("not-forgotten");
+    let location = place.at("q");
+    let queue = Queue::create(&location, &plan(4, 8, 8)).expect("created");
+    let dead = dead_one(&queue);
+    let table = queue.segment().table().expect("a table");
+    let (found, unclean) = (table.dead(), table.control.unclean.load(SeqCst));
+    assert_eq!(found, [dead]);
+    // Between a repair's look at who is dead and its end, somebody comes.
+    let board = Board::new(2);
+    let newcomer = newcomer(&queue, &board);
+    Raw::of(&location).write(CURSOR, &(dead.index() - 1).to_le_bytes());
+    board[0].store(1, SeqCst);
+    assert_eq!(owner_on(&board).index(), dead.index());
+    table.forget(&found, unclean);
+    let is_listed = table.list().iter().any(|one| i64::from(one.pid) == i64::from(newcomer.pid) && one.is_alive);
+    assert!(is_listed, "{:?}", table.list());
+    assert_ne!(table.control.unclean.load(SeqCst), 0, "that one did not see what the dead one left");
+}
+
+#[test]
+fn a_fork_in_the_middle_of_a_reaping_does_not_keep_the_dead_alive() {
+    let _one = one_at_a_time();
+    let place = Place::new("fork-reaping");
+    let location = place.at("q");
+    assert_eq!(Child::run(|| drop(Queue::create(&location, &plan(4, 8, 8)).expect("created"))).end(), WELL);
+    let queue = open(&location).expect("opened");
+    let board = Board::new(4); // the reaper is at it, the forking thread, its child, the dead one
+    let mut reaper = Child::run(|| {
+        let queue = open(&location).expect("opened");
+        board[1].store(1, SeqCst);
+        wait_for("a death", Duration::from_secs(10), || board[3].load(SeqCst) != 0);
+        board[1].store(0, SeqCst);
+        let dead = Owner::from_word(u32::try_from(board[3].load(SeqCst)).expect("a word")).expect("an owner");
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                board[1].store(sys::thread_id().into(), SeqCst);
+                while board[0].load(SeqCst) == 0 {
+                    std::hint::spin_loop(); // awake: its first sleep is in the fork
+                }
+                std::mem::forget(Child::run_on(|| {
+                    board[2].store(std::process::id().into(), SeqCst);
+                    pause();
+                }));
+            });
+            wait_for("the other thread", Duration::from_secs(10), || board[1].load(SeqCst) != 0);
+            queue.segment().table().expect("a table").if_dead(dead, || {
+                board[0].store(1, SeqCst);
+                let stat = format!("/proc/self/task/{}/stat", board[1].load(SeqCst));
+                let mut looks = 0;
+                wait_for("a fork, or somebody who waits for it", Duration::from_secs(10), || {
+                    let is_asleep = std::fs::read_to_string(&stat).is_ok_and(|stat| stat.contains(") S "));
+                    looks = if is_asleep { looks + 1 } else { 0 };
+                    looks == 3 || board[2].load(SeqCst) != 0
+                });
+                die();
+            });
+        });
+    });
+    wait_for("the reaper", Duration::from_secs(10), || board[1].load(SeqCst) != 0);
+    let dead = dead_one(&queue);
+    board[3].store(dead.word().into(), SeqCst);
+    assert_eq!(reaper.end(), BY_SIGKILL);
+    let found = queue.segment().table().expect("a table").if_dead(dead, || ());
+    if board[2].load(SeqCst) != 0 {
+        board[0].store(board[2].load(SeqCst), SeqCst);
+        kill(&board);
+    }
+    assert_eq!(found, Some(()), "the reaper's child keeps the lock that was meant for the reaping");
+}
+
+#[test]
+fn a_child_made_past_the_c_library_is_somebody_else() {
+    let _one = one_at_a_time();
+    let place = Place::new("raw-clone-me");
+    let location = place.at("q");
+    let board = Board::new(2);
+    let mut parent = Child::run(|| {
+        let queue = Queue::create(&location, &plan(4, 8, 8)).expect("created");
+        let mine = queue.segment().me().expect("registered");
+        // SAFETY: this process has one thread, so its child may do what it likes.
+        let pid = unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) };
+        if pid == 0 {
+            board[1].store(queue.segment().me().expect("registered").word().into(), SeqCst);
+            die();
+        }
+        assert_ne!(owner_on(&board), mine);
+    });
+    assert_eq!(parent.end(), WELL);
 }

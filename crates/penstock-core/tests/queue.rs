@@ -2,12 +2,13 @@
 
 mod common;
 
-use common::{Child, Place, WELL, get, get_waiting, patiently, plan, put, within};
-use penstock_core::layout::Kind;
+use common::{Child, Place, WELL, at_once, get, get_waiting, patiently, plan, put, within};
+use penstock_core::layout::{Kind, Owner, SlotHead, State, state_word};
 use penstock_core::queue::{Expectation, Plan};
 use penstock_core::segment::Trust;
+use penstock_core::slots::shift;
 use penstock_core::{Error, Queue};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use std::time::Duration;
 
 #[test]
@@ -228,4 +229,39 @@ fn peeking_takes_nothing() {
         assert_eq!(patiently(|wait| queue.peek(10, wait)), Ok(vec![b"a".to_vec(), vec![9; 5000]]));
     }
     assert_eq!(queue.len(), 2);
+}
+
+#[test]
+fn a_lease_that_was_settled_cannot_settle_what_came_after() {
+    let place = Place::new("stale");
+    let queue = Queue::create(&place.at("q"), &plan(1, 8, 8)).expect("created");
+    put(&queue, &[1; 8]).expect("room");
+    let first = queue.try_lease().expect("an item");
+    queue.try_ack(&first).expect("acknowledged");
+    put(&queue, &[2; 8]).expect("room in the same slot");
+    let second = queue.try_lease().expect("an item");
+    let is_lost = |result: Result<(), Error>| matches!(result, Err(Error::LeaseLost { .. }));
+    assert!(is_lost(queue.try_ack(&first)));
+    assert!(is_lost(at_once(|wait| queue.give_back(&first, wait))));
+    queue.abandon_lease(&first);
+    queue.try_ack(&second).expect("untouched");
+}
+
+#[test]
+fn a_slot_that_was_moved_meanwhile_is_not_moved_again() {
+    let zero = || AtomicU32::new(0);
+    let slot = SlotHead {
+        state: AtomicU64::new(0),
+        seq: AtomicU64::new(7),
+        len: zero(),
+        deliveries: zero(),
+        since_ms: zero(),
+        check: zero(),
+    };
+    let ready = shift(&slot, state_word(State::Free, 0), State::Ready, 7).expect("moved");
+    let leased = shift(&slot, ready, State::Leased(Owner::new(1, 1)), 7).expect("moved");
+    // A zombie's move, and one of an earlier item of the same slot.
+    assert_eq!(shift(&slot, ready, State::Free, 0), None);
+    assert_eq!(shift(&slot, state_word(State::Leased(Owner::new(1, 1)), 6), State::Free, 0), None);
+    assert_eq!(slot.state.load(SeqCst), leased);
 }

@@ -212,3 +212,21 @@ fn killed_at_any_point_it_has_happened_or_not_and_waiters_go_on() {
         assert_eq!(ended, BY_SIGKILL, "point {n}");
     }
 }
+
+#[cfg(feature = "crash-points")]
+#[test]
+fn whoever_stood_still_before_taking_it_does_not_take_what_another_has() {
+    use penstock_core::fault;
+    let _one = one_at_a_time();
+    let place = Place::new("semaphore-last");
+    let semaphore = make(&place.at("s"), 1, 3);
+    let mut late = Child::run(|| {
+        fault::arm_to_stop(0);
+        assert_eq!(semaphore.try_acquire(), Err(Error::Busy));
+    });
+    late.wait_until_stopped(PATIENCE);
+    semaphore.try_acquire().expect("there is one, and it is not taken yet");
+    late.go_on();
+    assert_eq!(late.end(), WELL);
+    assert_eq!(semaphore.value(), Ok(0));
+}

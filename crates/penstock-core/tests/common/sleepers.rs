@@ -33,6 +33,9 @@ pub fn wait_until_asleep(child: &Child) {
     });
 }
 
+/// So many failures tell enough: each takes a second.
+const ENOUGH: usize = 5;
+
 /// What the sleepers of one test went through.
 pub struct Waits {
     what: &'static str,
@@ -55,6 +58,9 @@ impl Waits {
         while board[GONE_ON].load(SeqCst) == 0 {
             if begun.elapsed() > A_SECOND {
                 self.failures.push(format!("{}: slept on for a second", story()));
+                if self.failures.len() == ENOUGH {
+                    self.finish();
+                }
                 return;
             }
             std::thread::sleep(Duration::from_micros(100));
@@ -67,7 +73,7 @@ impl Waits {
         }
     }
 
-    pub fn finish(self) {
+    pub fn finish(&self) {
         let line = format!(
             "{}: {} points, at {} of them the dead had brought what was waited for, {} failures, longest wait {} ms ({})",
             self.what,

@@ -64,6 +64,9 @@ impl Tally {
         self.points += 1;
         if let Err(why) = outcome {
             self.failures.push(format!("{}: {why}", story()));
+            if self.is_hopeless() {
+                self.finish(); // each failure may have taken its time
+            }
         }
     }
 
@@ -91,7 +94,7 @@ impl Tally {
     }
 
     /// Says how it went, in one line, and fails if anything did.
-    pub fn finish(self) {
+    pub fn finish(&self) {
         let mut line = self.line();
         tell(&line);
         let (points, states) = (self.points, self.distinct.len());
