@@ -30,7 +30,7 @@ EXTENSION := .venv/.extension
 RUST_SOURCES := $(shell find crates -name '*.rs' -o -name Cargo.toml)
 PYTHON_SOURCES := python $(wildcard tests examples)
 
-.PHONY: help demo test stress fuzz check check-rust check-python test-rust test-python build wheel bench bench-all lock clean FORCE
+.PHONY: help demo test planted stress fuzz check check-rust check-python test-rust test-python build wheel bench bench-all lock clean FORCE
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -38,13 +38,16 @@ help: ## list what there is
 demo: build ## build, then show a producer and a consumer passing numbers
 	@$(BIN)/penstock demo
 
-test: check test-rust test-python ## build if needed, then every check and every test
+test: check test-rust planted test-python ## build if needed, then every check and every test
 
 check: check-rust check-python ## formats, lints, documentation, types, stubs
 
 test-rust: | $(READY) ## the Rust tests, without and with crash points
 	cargo test --locked -p penstock-core
 	cargo test --locked -p penstock-core --features crash-points
+
+planted: | $(READY) ## leave out each remedy once: a test has to fail then
+	cargo test --locked -p penstock-core --features planted-bugs --test planted
 
 fuzz: ## look for bytes that do harm, FUZZ_SECONDS (60) for each of two targets; needs a nightly Rust and cargo-fuzz
 	@SECONDS_EACH='$(FUZZ_SECONDS)' tools/fuzz.sh
@@ -90,6 +93,7 @@ check-rust: | $(READY)
 	$(call with_component,rustfmt,fmt,--all --check)
 	$(call with_component,clippy,clippy,--locked --workspace --all-targets -- -D warnings)
 	$(call with_component,clippy,clippy,--locked --workspace --all-targets --features crash-points -- -D warnings)
+	$(call with_component,clippy,clippy,--locked -p penstock-core --all-targets --features planted-bugs -- -D warnings)
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps
 	PYO3_CONFIG_FILE='$(CURDIR)/tools/free-threaded.pyo3' cargo check --locked -p penstock-py --target-dir $(TARGET)/free-threaded
 

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 import penstock
+from penstock import _core
 from helpers import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
@@ -244,6 +245,10 @@ def test_crash_page_has_every_named_point() -> None:
     page = (ROOT / "docs" / "crash.md").read_text(encoding="utf-8")
     first_cells = "\n".join(re.findall(r"^\| (`[^|]*`) \|", page, re.MULTILINE))
     assert set(re.findall(r"`([^`]*)`", first_cells)) == set(re.findall(r'fault::point\("([^"]*)"\)', code))
+
+
+def test_what_is_built_for_users_has_no_planted_bugs() -> None:
+    assert b"PENSTOCK_WITHOUT" not in Path(_core.__file__).read_bytes()
 
 
 TESTS = re.compile(r"`((?:tests|core)/\w+)::(\w+)`")

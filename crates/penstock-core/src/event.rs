@@ -9,7 +9,7 @@ use crate::atomic::AtomicU32;
 use crate::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
-use crate::fault;
+use crate::fault::{self, Remedy};
 use crate::sys;
 use std::time::{Duration, Instant};
 
@@ -28,7 +28,7 @@ pub const SLEPT_LONG: Duration = Duration::from_secs(2);
 #[inline]
 pub fn signal(word: &AtomicU32, count: u32) {
     // AcqRel: pairs with `arm`. Either the sleeper sees what changed before this, or we see its bit.
-    let before = word.fetch_add(STEP, AcqRel);
+    let before = if Remedy::SignalChangesTheWord.is_on() { word.fetch_add(STEP, AcqRel) } else { word.load(Relaxed) };
     if before & SLEEPERS != 0 {
         wake_sleepers(word, before.wrapping_add(STEP), count);
     }
@@ -40,6 +40,8 @@ fn wake_sleepers(word: &AtomicU32, after: u32, count: u32) {
     if sys::wake(word, count) == 0 {
         // Fails if anybody armed or signalled since: then the bit stands for a sleeper that we did not see.
         let _ = word.compare_exchange(after, after & !SLEEPERS, AcqRel, Relaxed);
+    } else if !Remedy::BitIsSticky.is_on() {
+        word.fetch_and(!SLEEPERS, AcqRel);
     }
     fault::point("signal: woken");
 }
@@ -83,6 +85,9 @@ impl Patience {
     /// How long the next sleep may last.
     #[must_use]
     pub fn bound(&self, deadline: Deadline) -> Duration {
+        if !Remedy::SleepsAreBounded.is_on() {
+            return deadline.at_most(Duration::MAX);
+        }
         deadline.at_most(if self.since.elapsed() < SLEPT_LONG { HEARTBEAT } else { SLOW_HEARTBEAT })
     }
 }
@@ -105,7 +110,7 @@ pub fn wait_until(
     mut look: impl FnMut() -> Result<()>,
 ) -> Result<()> {
     let ended = sleep_until(word, deadline, tick, &mut is_ready, &mut look);
-    if ended.is_err() && is_ready() {
+    if ended.is_err() && is_ready() && Remedy::WakeUpIsPassedOn.is_on() {
         // We may have been woken for it: pass that on, or another sleeper would find out by its heartbeat only.
         signal(word, 1);
     }
@@ -122,8 +127,9 @@ fn sleep_until(
     let patience = Patience::new();
     let mut slept = None;
     loop {
+        let has_come = !Remedy::LooksOnceAnnounced.is_on() && is_ready();
         let armed = arm(word);
-        if is_ready() {
+        if has_come || (Remedy::LooksOnceAnnounced.is_on() && is_ready()) {
             return Ok(());
         }
         if deadline.has_passed() {

@@ -1,6 +1,11 @@
 //! Named crash points: where a test can stop or kill a process between two shared stores.
 //!
-//! A release build has none of this: `point` is empty unless the feature `crash-points` is on.
+//! A release build has none of this: `point` is empty unless the feature `crash-points` is on, and each [`Remedy`] is
+//! applied unless `planted-bugs` is.
+
+mod remedy;
+
+pub use remedy::Remedy;
 
 /// Marks the instant between the store before it and the store after it.
 #[cfg(not(feature = "crash-points"))]

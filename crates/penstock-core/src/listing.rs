@@ -4,6 +4,7 @@
 
 use crate::atomic::Ordering::{Acquire, Relaxed};
 use crate::error::{Error, Result};
+use crate::fault::Remedy;
 use crate::layout::{KIND_AT, Kind, POISONED, QueueControl};
 use crate::name::Location;
 use crate::rings::between;
@@ -165,7 +166,8 @@ fn depth_of(glimpse: &Glimpse) -> Option<(u64, u64)> {
 
 /// Gone with its last user it should be, and has none. One that nobody ever registered in may be just being made.
 fn is_left_behind(glimpse: &Glimpse) -> bool {
-    if glimpse.header.lifetime != Lifetime::WhileOpen || !glimpse.is_unused() {
+    let is_unused = glimpse.is_unused() || !Remedy::LifeBeforeRemoval.is_on();
+    if glimpse.header.lifetime != Lifetime::WhileOpen || !is_unused {
         return false;
     }
     let was_used = glimpse.control().cursor.load(Relaxed) != 0;

@@ -11,11 +11,11 @@
 //! with the bit set, because it cannot know whether others sleep.
 
 use crate::atomic::AtomicU32;
-use crate::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use crate::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
 use crate::event::{Patience, Tick};
-use crate::fault;
+use crate::fault::{self, Remedy};
 use crate::layout::Owner;
 use crate::sys;
 
@@ -116,13 +116,17 @@ pub fn take(
                 continue;
             }
         }
-        if deadline.has_passed() {
+        if !Remedy::NothingByTime.is_on() && deadline.has_passed() {
+            word.store(me.word(), Release);
+            return Ok(Taken::Inherited);
+        }
+        if deadline.has_passed() && Remedy::LockWaitsEnd.is_on() {
             return Err(Error::Busy);
         }
         if seen & SLEEPERS == 0 && word.compare_exchange(seen, seen | SLEEPERS, AcqRel, Relaxed).is_err() {
             continue;
         }
-        sleepers = SLEEPERS;
+        sleepers = if Remedy::TakenWithTheBit.is_on() { SLEEPERS } else { 0 };
         fault::point("lock: before sleep");
         if sys::sleep(word, seen | SLEEPERS, patience.bound(deadline)) != sys::Slept::Woken {
             tick()?;
@@ -142,7 +146,11 @@ fn inherit(word: &AtomicU32, seen: u32, owner: Owner, me: Owner, coroner: &dyn C
 /// Gives a lock back and wakes one sleeper. By swap: a plain store would wipe a bit set meanwhile.
 #[inline]
 pub fn give_back(word: &AtomicU32) {
-    if word.swap(0, AcqRel) & SLEEPERS != 0 {
+    let before = if Remedy::UnlockBySwap.is_on() { word.swap(0, AcqRel) } else { word.load(Relaxed) };
+    if !Remedy::UnlockBySwap.is_on() {
+        word.store(0, Release);
+    }
+    if before & SLEEPERS != 0 {
         wake_next(word);
     }
 }

@@ -6,7 +6,7 @@
 
 use crate::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use crate::error::{Error, Result};
-use crate::fault;
+use crate::fault::{self, Remedy};
 use crate::layout::{ATTACHED, Control, Entry, GENERATION_MASK, Owner, PARTICIPANTS};
 use crate::sys::{self, File, ForkLocked, Pulse};
 
@@ -60,7 +60,7 @@ impl Table<'_> {
     fn enter(&self, index: u32, pulse: &Pulse) -> Owner {
         let entry = &self.entries[index as usize];
         let before = entry.word.load(Acquire);
-        if before & ATTACHED != 0 {
+        if before & ATTACHED != 0 && Remedy::NewcomersTell.is_on() {
             // The one before us died here and was not reaped. Its generation vanishes from the table with ours;
             // say first that there may be work, or nobody would look.
             self.control.unclean.fetch_add(1, AcqRel);
@@ -83,7 +83,7 @@ impl Table<'_> {
     pub fn leave(&self, me: Owner, may_hold_something: bool) {
         let entry = &self.entries[me.index() as usize];
         let tell = || {
-            if may_hold_something {
+            if may_hold_something && Remedy::LeaversTell.is_on() {
                 self.control.unclean.fetch_add(1, AcqRel);
             }
         };
@@ -108,7 +108,11 @@ impl Table<'_> {
         if owner.index() == 0 || owner.index() > PARTICIPANTS {
             return true;
         }
-        self.entries[owner.index() as usize].word.load(Acquire) != owner.generation() | ATTACHED
+        let word = self.entries[owner.index() as usize].word.load(Acquire);
+        if !Remedy::GenerationCounts.is_on() {
+            return word & ATTACHED == 0;
+        }
+        word != owner.generation() | ATTACHED
     }
 
     fn is_number_alive(&self, index: u32) -> bool {
@@ -121,7 +125,8 @@ impl Table<'_> {
     /// Where signs of life hang on descriptors, a stranger may keep a dead one's open; its pid settles it then.
     fn is_gone_by_pid(&self, index: u32) -> bool {
         let entry = &self.entries[index as usize];
-        entry.by_descriptor.load(Relaxed) == 1
+        Remedy::PidTellsToo.is_on()
+            && entry.by_descriptor.load(Relaxed) == 1
             && entry.namespace.load(Relaxed) == sys::host().pid_namespace
             && !std::path::Path::new(&format!("/proc/{}", entry.pid.load(Relaxed))).exists()
             && std::path::Path::new("/proc/self").exists()
@@ -141,12 +146,15 @@ impl Table<'_> {
         if self.entries[owner.index() as usize].by_descriptor.load(Relaxed) == 1 {
             return Some(act());
         }
-        REAPING.with(|()| {
-            Pulse::while_dead(self.file, self.name, owner.index(), 1, || {
-                fault::point("reap: nobody else can");
-                act()
-            })
-        })
+        let reap = || {
+            fault::point("reap: nobody else can");
+            act()
+        };
+        if !Remedy::NobodyIsBornMeanwhile.is_on() {
+            return Some(reap());
+        }
+        let reap = || Pulse::while_dead(self.file, self.name, owner.index(), 1, reap);
+        if Remedy::ForkWaitsForReaping.is_on() { REAPING.with(|()| reap()) } else { reap() }
     }
 
     /// Everybody who registered and died since the last repair.
@@ -175,6 +183,9 @@ impl Table<'_> {
     pub fn forget(&self, dead: &[Owner], unclean_before: u32) {
         for owner in dead {
             let entry = &self.entries[owner.index() as usize];
+            if !Remedy::ForgetsExactly.is_on() {
+                entry.word.fetch_and(GENERATION_MASK, AcqRel);
+            }
             let _ = entry.word.compare_exchange(owner.generation() | ATTACHED, owner.generation(), AcqRel, Relaxed);
         }
         fault::point("repair: forgot the dead");

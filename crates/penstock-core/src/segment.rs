@@ -6,7 +6,7 @@
 use crate::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use crate::atomic::{AtomicU32, AtomicU64};
 use crate::error::{Error, Result};
-use crate::fault;
+use crate::fault::{self, Remedy};
 use crate::layout::{
     BYTE_ORDER, CONTROL_AT, Control, Entry, FLAG_FILE, FLAG_WHILE_OPEN, Fixed, ITEM_MAX, Kind, MAGIC, Owner, PAGE,
     PARAMS, PARTICIPANTS, POISONED, TABLE_AT, UNLINKED, VERSION, checksum,
@@ -121,6 +121,10 @@ impl Attachment {
         let total = usize::try_from(blueprint.total_bytes)
             .map_err(|_| Error::NoSpace { name: name.clone(), bytes: blueprint.total_bytes })?;
         let map = file.map(name, total, true)?;
+        if !Remedy::CompleteBeforeNamed.is_on() {
+            draft.publish(&file, name)?;
+            fault::point("create: published");
+        }
         write_fixed(&map, &fixed_page(location, blueprint)?);
         for (word, id) in control_of(&map).boot.iter().zip(sys::host().boot_id) {
             word.store(id, Relaxed);
@@ -130,9 +134,15 @@ impl Attachment {
         let facts = file.facts(name)?;
         let header = check_fixed(name, &read_fixed(&file, name)?)?;
         let segment = Arc::new(Segment::new(location, header, file, facts, map));
+        if !Remedy::RegisteredBeforeNamed.is_on() {
+            draft.publish(&segment.file, name)?;
+            fault::point("create: published");
+        }
         // Registered before it has a name: a quick visitor must not find itself the only user, and the last.
         let attachment = Attachment::to(Arc::clone(&segment))?;
-        draft.publish(&segment.file, name)?;
+        if Remedy::CompleteBeforeNamed.is_on() && Remedy::RegisteredBeforeNamed.is_on() {
+            draft.publish(&segment.file, name)?;
+        }
         fault::point("create: published");
         OPEN.with(|open| {
             open.retain(|other| other.strong_count() > 0);
@@ -156,7 +166,7 @@ impl Attachment {
             };
             // Between our open and our registration the name may have been removed, and even made anew: what we
             // hold would be a world of its own.
-            if attached.segment.file.is_at_its_path() {
+            if attached.segment.file.is_at_its_path() || !Remedy::NameIsLookedAtAgain.is_on() {
                 return Ok(attached);
             }
         }
@@ -509,7 +519,8 @@ impl Segment {
     /// # Errors
     /// `Removed`, or `Os` if the file cannot be asked.
     pub fn check_still_named(&self) -> Result<()> {
-        if self.control().status.load(Relaxed) & UNLINKED != 0 || self.file.facts(&self.name)?.links == 0 {
+        let is_nameless = || Ok(self.file.facts(&self.name)?.links == 0 && Remedy::NoNameIsNoticed.is_on());
+        if self.control().status.load(Relaxed) & UNLINKED != 0 || is_nameless()? {
             return Err(Error::Removed { name: self.name.clone() });
         }
         Ok(())
@@ -552,7 +563,7 @@ impl Segment {
     #[must_use]
     pub fn is_from_another_boot(&self) -> bool {
         let id = sys::host().boot_id;
-        self.control().boot.iter().zip(id).any(|(word, now)| word.load(Acquire) != now)
+        Remedy::StartIsNoted.is_on() && self.control().boot.iter().zip(id).any(|(word, now)| word.load(Acquire) != now)
     }
 
     /// Notes that the words of this segment are of this boot. Last step of the recovery after a restart.
@@ -571,9 +582,17 @@ impl Drop for Segment {
 
 /// Removes a name that nobody uses. While the signs of life are held, nobody can begin to.
 fn remove_if_unused(file: &File, name: &str, location: &Location, facts: &Facts) -> bool {
-    let removed =
-        Pulse::while_dead(file, name, 1, PARTICIPANTS, || sys::unlink_if_same(&location.path, facts).unwrap_or(false));
-    removed.unwrap_or(false)
+    let remove = || {
+        fault::point("remove: nobody can come");
+        sys::unlink_if_same(&location.path, facts).unwrap_or(false)
+    };
+    if !Remedy::LifeBeforeRemoval.is_on() {
+        return remove();
+    }
+    if !Remedy::NobodyComesMeanwhile.is_on() {
+        return !Pulse::is_any_held(file, name, PARTICIPANTS) && remove();
+    }
+    Pulse::while_dead(file, name, 1, PARTICIPANTS, remove).unwrap_or(false)
 }
 
 /// A segment looked at from outside, without attaching.

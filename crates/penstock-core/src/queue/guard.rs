@@ -9,6 +9,7 @@ use super::{Queue, Wait};
 use crate::atomic::AtomicU32;
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
+use crate::fault::Remedy;
 use crate::layout::Owner;
 use crate::lock::{self, Coroner, OnDeath, Taken};
 use crate::participant::Table;
@@ -94,8 +95,11 @@ impl Queue {
             self.check_not_poisoned()?;
             let taken = lock::take(word, me, &table, OnDeath::Inherit, wait.lock, wait.tick)?;
             let put = Held { word, me };
-            if taken == Taken::Clean {
+            if taken == Taken::Clean || !Remedy::HeirsRepair.is_on() {
                 return Ok(put);
+            }
+            if !Remedy::NoTickUnderALock.is_on() {
+                (wait.tick)()?;
             }
             match self.set_right_under(&put) {
                 Ok(()) => return Ok(put),

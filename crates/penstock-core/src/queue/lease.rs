@@ -17,7 +17,7 @@ use super::{Queue, Wait};
 use crate::atomic::Ordering::{Acquire, Relaxed, Release};
 use crate::error::{Error, Result};
 use crate::event;
-use crate::fault;
+use crate::fault::{self, Remedy};
 use crate::layout::{Owner, SHUT_AT_ONCE, State};
 use crate::rings::between;
 use crate::slots::shift;
@@ -90,7 +90,9 @@ impl Queue {
     pub(super) fn lease_slot(&self, held: &Held<'_>, next: &Next<'_>) -> Result<Lease> {
         // Counted before it is handed out: an item that kills whoever takes it must not be handed out for ever.
         let deliveries = next.slot.deliveries.load(Relaxed).saturating_add(1);
-        next.slot.deliveries.store(deliveries, Relaxed);
+        if Remedy::DeliveriesAreCounted.is_on() {
+            next.slot.deliveries.store(deliveries, Relaxed);
+        }
         next.slot.since_ms.store(since_word(), Relaxed);
         fault::point("lease: counted");
         let me = held.me;

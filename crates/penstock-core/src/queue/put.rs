@@ -16,7 +16,7 @@ use super::{Queue, Wait};
 use crate::atomic::Ordering::{Acquire, Relaxed, Release};
 use crate::error::{Error, Result};
 use crate::event;
-use crate::fault;
+use crate::fault::{self, Remedy};
 use crate::layout::{SHUT_AT_ONCE, SHUT_DOWN, SlotHead, State};
 use crate::rings::between;
 use crate::slots::{look, shift};
@@ -162,8 +162,15 @@ impl Queue {
         slot.len.store(u32::try_from(len).unwrap_or(u32::MAX), Relaxed);
         slot.deliveries.store(0, Relaxed);
         slot.seq.store(seq, Relaxed);
-        shift(slot, word, State::Ready, seq)
-            .ok_or_else(|| self.segment().poison(format!("slot {number} was moved by somebody who does not own it")))?;
+        let make_ready = || {
+            let moved = shift(slot, word, State::Ready, seq);
+            moved.ok_or_else(|| {
+                self.segment().poison(format!("slot {number} was moved by somebody who does not own it"))
+            })
+        };
+        if Remedy::ReadyBeforeTold.is_on() {
+            make_ready()?;
+        }
         control.put.seq.store(seq.wrapping_add(1), Relaxed);
         fault::point("put: sequence taken");
         let tail = control.ready.tail.load(Relaxed);
@@ -172,6 +179,9 @@ impl Queue {
         // Release: pairs with the consumer's acquire of the tail.
         control.ready.tail.store(tail.wrapping_add(1), Release);
         fault::point("put: published");
+        if !Remedy::ReadyBeforeTold.is_on() {
+            make_ready()?;
+        }
         Ok(())
     }
 

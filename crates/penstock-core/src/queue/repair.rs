@@ -10,7 +10,7 @@ use super::{Queue, Wait};
 use crate::atomic::Ordering::{Acquire, Relaxed, Release};
 use crate::deadline::Deadline;
 use crate::error::Result;
-use crate::fault;
+use crate::fault::{self, Remedy};
 use crate::layout::{Owner, PARTICIPANTS, SHUT_AT_ONCE, SlotHead, State, carries_seq, checksum, state_of, state_word};
 use crate::lock;
 use crate::participant::Table;
@@ -49,7 +49,9 @@ impl Queue {
         }
         table.forget(&dead, unclean);
         // The dead may have owed wake-ups.
-        self.wake_everybody();
+        if Remedy::WakesAfterRepair.is_on() {
+            self.wake_everybody();
+        }
         fault::point("repair: done");
         Ok(())
     }
@@ -77,11 +79,11 @@ impl Queue {
         let (mut state, mut word) = look(slot).ok_or_else(|| impossible("in no state that exists"))?;
         let seq = slot.seq.load(Relaxed);
         let back_to = match state {
-            State::Writing(owner) if verdicts.is_dead(owner) => Some(State::Free),
+            State::Writing(owner) if verdicts.is_dead(owner) && Remedy::ReservedComesBack.is_on() => Some(State::Free),
             State::Leased(owner) if verdicts.is_dead(owner) && self.is_worn_out(slot.deliveries.load(Relaxed)) => {
                 Some(State::Expired)
             }
-            State::Leased(owner) if verdicts.is_dead(owner) => Some(State::Ready),
+            State::Leased(owner) if verdicts.is_dead(owner) && Remedy::LeasedComesBack.is_on() => Some(State::Ready),
             _ => None,
         };
         if let Some(to) = back_to {
@@ -107,7 +109,7 @@ impl Queue {
     fn finish_settlement(&self) -> Result<()> {
         let settle = &self.control().settle;
         let noted = settle.note_slot.load(Acquire);
-        if noted == 0 {
+        if noted == 0 || !Remedy::SettlementIsNoted.is_on() {
             return Ok(());
         }
         let slot =
@@ -127,6 +129,9 @@ impl Queue {
 
     /// Writes both rings, and the ring of dead letters, anew. Nobody reads them: both locks are held.
     fn write_rings(&self, inventory: &Inventory) {
+        if !Remedy::RingsFollowSlots.is_on() {
+            return;
+        }
         let (control, slots) = (self.control(), self.slots());
         let (ready_head, free_head, dead_head) = (
             control.get.ready_head.load(Relaxed),
@@ -145,7 +150,9 @@ impl Queue {
         fault::point("repair: entries written");
         let ready_tail = ready_head.wrapping_add(inventory.ready.len() as u64);
         let free_tail = free_head.wrapping_add(inventory.free.len() as u64);
-        control.put.seq.store(inventory.next_seq, Relaxed);
+        if Remedy::SequenceFollowsSlots.is_on() {
+            control.put.seq.store(inventory.next_seq, Relaxed);
+        }
         control.put.free_tail_seen.store(free_tail, Relaxed);
         control.get.ready_tail_seen.store(ready_tail, Relaxed);
         fault::point("repair: between tails");
@@ -210,7 +217,9 @@ impl Queue {
         self.commit_payload(number, len).is_ok()
             && self.slots().read(number, len, &mut bytes)
             // A name's queue, in a directory that is on a disk, carries no checks: what is there is believed.
-            && (!self.segment().header().is_file || slot.check.load(Relaxed) == item_check(&bytes))
+            && (!self.segment().header().is_file
+                || slot.check.load(Relaxed) == item_check(&bytes)
+                || !Remedy::ItemsAreChecked.is_on())
     }
 }
 

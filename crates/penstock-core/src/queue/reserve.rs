@@ -15,8 +15,8 @@ use super::{Queue, Wait};
 use crate::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use crate::error::{Error, Result};
 use crate::event;
-use crate::fault;
-use crate::layout::{Owner, SlotHead, State};
+use crate::fault::{self, Remedy};
+use crate::layout::{Owner, SlotHead, State, state_of};
 use crate::slots::{look, shift};
 use crate::sys;
 
@@ -151,11 +151,15 @@ impl Queue {
     /// Copies `parts` into a reserved slot.
     pub(super) fn fill(&self, reservation: &Reservation, parts: &[&[u8]], len: usize) -> Result<()> {
         self.check_mine(reservation.me)?;
+        let held = if Remedy::CopiedOutsideTheLock.is_on() { None } else { Some(self.try_lock_put()?) };
         fault::point("put: before copying");
         if !self.slots().write(reservation.number, parts, len) {
             return Err(self.segment().poison("a slot does not lie where the plan says"));
         }
         fault::point("put: copied");
+        if let Some(held) = held {
+            held.finish();
+        }
         Ok(())
     }
 
@@ -263,7 +267,9 @@ impl Queue {
     /// The slot, if it still is exactly what `word` says.
     pub(super) fn own_slot(&self, number: u32, word: u64) -> Option<&SlotHead> {
         let slot = self.slots().head(number)?;
-        (slot.state.load(Acquire) == word).then_some(slot)
+        let now = slot.state.load(Acquire);
+        let is_his = now == word || (!Remedy::WordIsTheFence.is_on() && state_of(now) == state_of(word));
+        is_his.then_some(slot)
     }
 
     /// Leaves a slot as if its owner had died: repair gives back what was reserved and delivers anew what was leased.
@@ -285,15 +291,25 @@ impl Queue {
     /// Frees a slot and tells the free ring. The get lock is held.
     #[inline(always)]
     pub(super) fn free_slot(&self, number: u32, slot: &SlotHead, word: u64) -> Result<()> {
-        let control = self.control();
-        shift(slot, word, State::Free, 0)
-            .ok_or_else(|| self.segment().poison(format!("slot {number} was moved by somebody who does not own it")))?;
-        let tail = control.free.tail.load(Relaxed);
+        let set_free = || {
+            let moved = shift(slot, word, State::Free, 0);
+            moved.ok_or_else(|| {
+                self.segment().poison(format!("slot {number} was moved by somebody who does not own it"))
+            })
+        };
+        if Remedy::FreeBeforeTold.is_on() {
+            set_free()?;
+        }
+        let free = &self.control().free;
+        let tail = free.tail.load(Relaxed);
         self.slots().free().set(tail, number);
         fault::point("free: entry written");
         // Release: pairs with the producer's acquire of the tail.
-        control.free.tail.store(tail.wrapping_add(1), Release);
+        free.tail.store(tail.wrapping_add(1), Release);
         fault::point("free: published");
+        if !Remedy::FreeBeforeTold.is_on() {
+            set_free()?;
+        }
         Ok(())
     }
 

@@ -6,6 +6,7 @@ use crate::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
 use crate::event::{self, HEARTBEAT, SLOW_HEARTBEAT, Tick};
+use crate::fault::Remedy;
 use crate::layout::{POISONED, SHUT_AT_ONCE, SHUT_DOWN};
 use crate::lock;
 use crate::rings::between;
@@ -211,7 +212,9 @@ impl Queue {
             return Ok(());
         }
         // Who finds nothing looks for the dead: what they hold may be what is missing.
-        self.look_for_the_dead()?;
+        if Remedy::LooksBeforeWaiting.is_on() {
+            self.look_for_the_dead()?;
+        }
         if is_ready() {
             return Ok(());
         }
@@ -254,7 +257,7 @@ impl Queue {
     pub(super) fn has_to_look(&self) -> bool {
         let taken = self.taken.load(Relaxed).wrapping_add(1);
         self.taken.store(taken, Relaxed);
-        taken.is_multiple_of(LOOK_EVERY) && self.has_somebody_died()
+        taken.is_multiple_of(LOOK_EVERY) && Remedy::LooksInPassing.is_on() && self.has_somebody_died()
     }
 
     #[cold]

@@ -9,6 +9,7 @@ pub use features::{Features, features};
 pub use plain_file::map_plain_file;
 
 use crate::error::{Error, Result};
+use crate::fault::Remedy;
 use std::cell::{Cell, UnsafeCell};
 use std::ffi::{CStr, CString};
 use std::io;
@@ -87,8 +88,10 @@ fn map_process_page() -> *mut ProcessPage {
         )
     };
     assert!(page != libc::MAP_FAILED, "no memory for one page");
+    let is_to_be_wiped = Remedy::WipedByTheKernel.is_on() && Remedy::ForgottenAtFork.is_on();
+    let advice = if is_to_be_wiped { libc::MADV_WIPEONFORK } else { libc::MADV_NORMAL };
     // SAFETY: the page was mapped just above.
-    let wiped = unsafe { libc::madvise(page, PAGE, libc::MADV_WIPEONFORK) };
+    let wiped = unsafe { libc::madvise(page, PAGE, advice) };
     assert!(wiped == 0, "the kernel is older than 4.14: it cannot wipe a page on fork");
     match PAGE_AT.compare_exchange(ptr::null_mut(), page.cast(), Ordering::AcqRel, Ordering::Acquire) {
         Ok(_) => page.cast(),
@@ -166,7 +169,9 @@ extern "C" fn fork_unlock() {
 
 extern "C" fn fork_in_child() {
     // The kernel has wiped it already; an emulator of processes may not have.
-    process_page().epoch.store(0, Ordering::Relaxed);
+    if Remedy::ForgottenAtFork.is_on() {
+        process_page().epoch.store(0, Ordering::Relaxed);
+    }
     close_fallback_descriptors();
     fork_unlock();
 }
@@ -464,7 +469,7 @@ impl File {
     /// The descriptor, proven to be this file's still; reopened by path if it was closed under us.
     fn checked(&self, name: &str) -> Result<i32> {
         let fd = self.fd.load(Ordering::Acquire);
-        if fstat(fd).is_some_and(|facts| self.is_ours(&facts)) {
+        if fstat(fd).is_some_and(|facts| self.is_ours(&facts)) || !Remedy::DescriptorsAreChecked.is_on() {
             return Ok(fd);
         }
         let again = open_raw(&c_path(&self.path), libc::O_RDWR | libc::O_NOFOLLOW | libc::O_NONBLOCK);
@@ -561,7 +566,7 @@ impl File {
             reason = "the magic is 32 bits; the field's type varies"
         )]
         let kind = st.f_type as u64 as u32;
-        if file_system_name(kind).is_some() {
+        if file_system_name(kind).is_some() || !Remedy::KnownFileSystemsOnly.is_on() {
             return Ok(());
         }
         Err(Error::Unsupported {
@@ -586,7 +591,7 @@ impl Drop for File {
 fn commit_raw(fd: i32, name: &str, offset: u64, bytes: u64) -> Result<()> {
     let range = |n: u64| libc::off64_t::try_from(n).map_err(|_| Error::NoSpace { name: name.to_owned(), bytes });
     let (at, len) = (range(offset)?, range(bytes)?);
-    if len == 0 {
+    if len == 0 || !Remedy::RoomBeforeStores.is_on() {
         return Ok(());
     }
     loop {
@@ -716,6 +721,9 @@ impl Draft {
             Some(path) => c_path(path),
             None => CString::new(format!("/proc/self/fd/{}", file.checked(name)?)).unwrap_or_default(),
         };
+        if !Remedy::NameIsGivenOnce.is_on() {
+            let _ = std::fs::remove_file(&self.location);
+        }
         // SAFETY: C strings only.
         let linked = unsafe {
             libc::linkat(
@@ -909,6 +917,9 @@ impl Pulse {
     /// # Errors
     /// `Removed` or `Os`; nothing is held then.
     pub fn take(file: &File, name: &str, number: u32) -> Result<Option<Pulse>> {
+        if !Remedy::SignOfLifeOnAMap.is_on() {
+            return Pulse::take_by_descriptor(file, name, number);
+        }
         let fd = file.reopen(name)?;
         // SAFETY: a new mapping without access; it exists only to keep the description open.
         let pin = unsafe { libc::mmap(ptr::null_mut(), PAGE, libc::PROT_NONE, libc::MAP_SHARED, fd, 0) };
@@ -919,6 +930,10 @@ impl Pulse {
         }
         // SAFETY: `pin` was mapped just above.
         let kept_from_children = unsafe { libc::madvise(pin, PAGE, libc::MADV_DONTFORK) } == 0;
+        if !Remedy::MapsAreNotInherited.is_on() {
+            // SAFETY: as above.
+            unsafe { libc::madvise(pin, PAGE, libc::MADV_DOFORK) };
+        }
         let taken = kept_from_children && try_lock(fd, number, 1);
         close_raw(fd);
         let pulse = Pulse { pin, kept: -1 };
@@ -928,7 +943,7 @@ impl Pulse {
         if !taken {
             return Ok(None);
         }
-        if is_locked(file.checked(name)?, number, 1) == Some(true) {
+        if is_locked(file.checked(name)?, number, 1) == Some(true) || !Remedy::OverlayIsProbed.is_on() {
             return Ok(Some(pulse));
         }
         drop(pulse);
@@ -983,6 +998,14 @@ impl Pulse {
             fn drop(&mut self) {
                 close_raw(self.0);
             }
+        }
+        if !Remedy::OwnDescription.is_on() {
+            let shared = file.checked(name).ok()?;
+            return try_lock(shared, first, count).then(|| {
+                let done = act();
+                byte_lock(shared, libc::F_OFD_SETLK, libc::F_UNLCK, first, count);
+                done
+            });
         }
         let own = Own(file.reopen(name).ok()?);
         try_lock(own.0, first, count).then(act)
