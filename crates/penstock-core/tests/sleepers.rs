@@ -105,6 +105,14 @@ fn who_gives_up_passes_on_the_wake_up_that_was_meant_for_it() {
     });
 }
 
+#[test]
+fn a_tick_ends_a_wait_after_the_first_sleep() {
+    let word = AtomicU32::new(0);
+    let mut tick = || Err(Error::Interrupted);
+    let deadline = Deadline::after(Some(PATIENCE));
+    assert_eq!(event::wait_until(&word, deadline, &mut tick, || false, || Ok(())), Err(Error::Interrupted));
+}
+
 /// Everybody lives.
 struct NobodyDies;
 
@@ -195,5 +203,44 @@ fn a_repair_wakes_whom_the_dead_should_have_woken() {
         let sleeper = sleeper(scope, items, event::arm(items));
         assert_eq!(get(&queue), Ok(vec![1; 8]), "found by looking for the dead");
         assert_eq!(sleeper.join().expect("no panic"), Slept::Woken);
+    });
+}
+
+/// Nobody lives.
+struct AllAreDead;
+
+impl Coroner for AllAreDead {
+    fn is_dead(&self, _: Owner) -> bool {
+        true
+    }
+
+    fn if_dead(&self, _: Owner, act: &mut dyn FnMut() -> bool) -> Option<bool> {
+        Some(act())
+    }
+}
+
+#[test]
+fn who_slept_for_a_lock_of_the_dead_is_woken_by_the_heir() {
+    let [dead, heir] = [1, 2].map(|index| Owner::new(index, 1));
+    let word = AtomicU32::new(dead.word() | 1 << 31);
+    std::thread::scope(|scope| {
+        let sleeper = sleeper(scope, &word, dead.word() | 1 << 31);
+        let taken = lock::take(&word, heir, &AllAreDead, OnDeath::Inherit, Deadline::Never, &mut || Ok(()));
+        assert_eq!(taken, Ok(Taken::Inherited));
+        lock::give_back(&word);
+        assert_eq!(sleeper.join().expect("no panic"), Slept::Woken);
+    });
+}
+
+#[test]
+fn who_slept_for_a_lock_that_is_given_up_is_woken() {
+    let owner = Owner::new(1, 1);
+    let word = AtomicU32::new(owner.word() | 1 << 31);
+    std::thread::scope(|scope| {
+        let sleepers = [sleeper(scope, &word, owner.word() | 1 << 31), sleeper(scope, &word, owner.word() | 1 << 31)];
+        lock::give_up(&word);
+        for sleeper in sleepers {
+            assert_eq!(sleeper.join().expect("no panic"), Slept::Woken);
+        }
     });
 }
