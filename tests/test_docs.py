@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 import penstock
-from penstock import _core
 from helpers import PATIENCE_SECONDS
+from penstock import _core
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -321,3 +321,43 @@ fn a_name_is_not_removed_under_somebody_who_has_just_come() {
         }
     }
 }
+
+#[test]
+fn what_a_leaver_had_in_hand_comes_back_wherever_it_was_killed_or_overtaken_in_leaving() {
+    let _one = one_at_a_time();
+    let place = Place::new("leaving-killed");
+    let location = place.at("q");
+    let lease_and_leave = |queue: &Queue, arm: fn(i64), n: i64, board: &Board| {
+        Child::run(|| {
+            let _lease = queue.try_lease().expect("an item");
+            arm(n);
+            queue.close();
+            fault::arm(-1);
+            board[0].store(1, SeqCst);
+        })
+    };
+    for n in 0.. {
+        for is_killed in [true, false] {
+            let queue = Queue::create(&location, &plan(4, 8, 8)).expect("created");
+            put(&queue, &[1; 8]).expect("room");
+            let board = Board::new(1);
+            let mut leaver =
+                lease_and_leave(&queue, if is_killed { fault::arm } else { fault::arm_to_stop }, n, &board);
+            wait_for("the leaver", Duration::from_secs(10), || {
+                leaver.state() == 'T' || leaver.wait(Duration::ZERO).is_some()
+            });
+            // Somebody repairs while the leaver is not gone yet: there is nothing to repair then.
+            let early = get(&queue);
+            leaver.go_on();
+            leaver.end();
+            let got = early.or_else(|_| within(Duration::from_secs(2), |wait| common::get_waiting(&queue, wait)));
+            assert_eq!(got, Ok(vec![1; 8]), "at {n}, killed: {is_killed}");
+            check_works(&queue);
+            queue.unlink().expect("unlinked");
+            if board[0].load(SeqCst) == 1 && is_killed {
+                assert!(n >= 3, "the points of leaving were passed: {n}");
+                return say("leaving with something in hand", n);
+            }
+        }
+    }
+}

@@ -481,3 +481,17 @@ fn a_child_made_past_the_c_library_is_somebody_else() {
     });
     assert_eq!(parent.end(), WELL);
 }
+
+#[test]
+fn whoever_leaves_in_good_order_is_not_among_the_dead() {
+    let _one = one_at_a_time();
+    let place = Place::new("good-order");
+    let queue = Queue::create(&place.at("q"), &plan(4, 8, 8)).expect("created");
+    let mut visitor = Child::run(|| {
+        put(&queue, &[1; 8]).expect("room");
+        queue.close();
+    });
+    assert_eq!(visitor.end(), WELL);
+    let table = queue.segment().table().expect("a table");
+    assert_eq!((table.dead(), table.has_dead(), table.list().len()), (vec![], false, 1));
+}
