@@ -193,6 +193,12 @@ impl Table<'_> {
         let _ = self.control.unclean.compare_exchange(unclean_before, 0, AcqRel, Relaxed);
     }
 
+    /// Every number is somebody's, living or dead and not forgotten.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.entries[1..].iter().all(|entry| entry.word.load(Acquire) & ATTACHED != 0)
+    }
+
     /// Everybody in the table, for people to read.
     #[must_use]
     pub fn list(&self) -> Vec<Participant> {

@@ -16,6 +16,7 @@ use crate::participant::Table;
 use crate::sys::{self, Draft, Facts, File, ForkLocked, Map, Pulse};
 use std::mem::{ManuallyDrop, offset_of, size_of};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 /// How long a segment stays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,6 +102,10 @@ struct Membership {
 
 static OPEN: ForkLocked<Vec<Weak<Segment>>> = ForkLocked::new(Vec::new());
 
+/// How often to look again at a name that somebody is just removing, and after how long.
+const LOOKS_WHILE_REMOVED: u32 = 20;
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
+
 /// One handle's claim on a segment. The last one that closes leaves the segment in good order.
 #[derive(Debug)]
 pub struct Attachment {
@@ -157,12 +162,22 @@ impl Attachment {
     /// `NotFound`, `Foreign`, `Untrusted`, `Unsupported`, `NewerVersion`, `Corrupted`, `TooManyProcesses`, `Os`. Nothing changed.
     pub fn open(location: &Location, trust: Trust) -> Result<Attachment> {
         const TRIES: u32 = 100;
+        let mut patience = LOOKS_WHILE_REMOVED;
         for _ in 0..TRIES {
             let (file, facts) = File::open(&location.name, &location.path)?;
             check_trust(location, &facts, trust)?;
-            let attached = match already_open(&facts) {
-                Some(segment) => Attachment::to(segment)?,
-                None => Attachment::to(Segment::map(location, file, facts)?)?,
+            let segment = match already_open(&facts) {
+                Some(segment) => segment,
+                None => Segment::map(location, file, facts)?,
+            };
+            let attached = match Attachment::to(Arc::clone(&segment)) {
+                Err(Error::TooManyProcesses { .. }) if patience > 0 && !segment.table_seen_by(None).is_full() => {
+                    // Whoever removes a name that nobody uses holds all numbers for that moment.
+                    patience -= 1;
+                    std::thread::sleep(LOOK_AGAIN);
+                    continue;
+                }
+                attached => attached?,
             };
             // Between our open and our registration the name may have been removed, and even made anew: what we
             // hold would be a world of its own.

@@ -6,7 +6,8 @@ use common::lifetimes::{check_closed, check_created, check_opened, check_unlinke
 use common::{
     BY_SIGKILL, Board, Child, Place, Raw, WELL, at_once, die, get, one_at_a_time, plan, put, tell, wait_for, within,
 };
-use penstock_core::layout::{KIND_AT, PutLine, QueueControl};
+use penstock_core::layout::{CONTROL_AT, Control, KIND_AT, PutLine, QueueControl};
+use penstock_core::queue::Plan;
 use penstock_core::segment::Lifetime;
 use penstock_core::{Error, Queue, fault};
 use std::mem::offset_of;
@@ -359,5 +360,42 @@ fn what_a_leaver_had_in_hand_comes_back_wherever_it_was_killed_or_overtaken_in_l
                 return say("leaving with something in hand", n);
             }
         }
+    }
+}
+
+#[test]
+fn whoever_comes_while_a_name_is_being_removed_is_not_told_that_too_many_are_there() {
+    const CURSOR: usize = CONTROL_AT + offset_of!(Control, cursor);
+    let _one = one_at_a_time();
+    let place = Place::new("being-removed");
+    let location = place.at("q");
+    let plan = Plan { lifetime: Lifetime::WhileOpen, ..plan(4, 8, 8) };
+    for n in 0.. {
+        let board = Board::new(2);
+        let mut leaver = Child::run(|| {
+            let queue = Queue::create(&location, &plan).expect("created");
+            fault::arm_to_stop(n);
+            queue.close();
+            fault::arm(-1);
+            board[0].store(1, SeqCst);
+        });
+        wait_for("a stop or an end", Duration::from_secs(10), || leaver.state() == 'T' || board[0].load(SeqCst) == 1);
+        if board[0].load(SeqCst) == 1 {
+            return say("visited while it is being removed", n);
+        }
+        let raw = Raw::of(&location);
+        let looks_before = raw.u32(CURSOR);
+        let mut visitor = Child::run(|| {
+            let queue = open_or_create(&location, &plan);
+            board[1].store(1, SeqCst);
+            check_works(&queue);
+        });
+        // It has got in, or has been refused a number once already.
+        wait_for("the visitor", Duration::from_secs(10), || {
+            board[1].load(SeqCst) == 1 || raw.u32(CURSOR) - looks_before >= 2 || visitor.wait(Duration::ZERO).is_some()
+        });
+        leaver.go_on();
+        assert_eq!((leaver.end(), visitor.end()), (WELL, WELL), "the leaver stopped at {n}");
+        assert_eq!(place.entries(), Vec::<String>::new());
     }
 }
