@@ -164,6 +164,13 @@ fn every_verb_of_a_queue_wakes_who_sleeps_for_what_it_brings() {
     check("task_done", &small(), two_items, &[DONE, DONE], |queue| {
         at_once(|wait| queue.task_done(2, wait)).expect("done");
     });
+    // Who only watches may have been woken in the place of somebody who would take it.
+    check("wait_for_item", &small(), two_items, &[ITEMS], |queue| {
+        queue.wait_for_item(Deadline::Never, &mut || Ok(())).expect("there is one");
+    });
+    check("wait_for_room", &small(), two_items, &[ROOM], |queue| {
+        queue.wait_for_room(Deadline::Never, &mut || Ok(())).expect("there is some");
+    });
     check("abandon_lease", &small(), two_items, &[ITEMS, ROOM, DONE, LETTERS], |queue| {
         queue.abandon_lease(&queue.try_lease().expect("an item"));
     });

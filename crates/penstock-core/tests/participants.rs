@@ -495,3 +495,41 @@ fn whoever_leaves_in_good_order_is_not_among_the_dead() {
     let table = queue.segment().table().expect("a table");
     assert_eq!((table.dead(), table.has_dead(), table.list().len()), (vec![], false, 1));
 }
+
+#[test]
+fn a_child_that_only_closes_takes_nothing_from_its_parent() {
+    let _one = one_at_a_time();
+    let place = Place::new("only-closes");
+    let location = place.at("q");
+    let queue = Queue::create(&location, &plan(4, 8, 8)).expect("created");
+    put(&queue, &[1; 8]).expect("room");
+    let lease = queue.try_lease().expect("an item");
+    assert_eq!(Child::run(|| queue.close()).end(), WELL);
+    let mut other = Child::run(|| {
+        assert_eq!(get(&queue), Err(Error::Empty));
+        put(&queue, &[2; 8]).expect("room");
+        let _lease = queue.try_lease().expect("an item");
+        die();
+    });
+    assert_eq!(other.end(), BY_SIGKILL);
+    assert_eq!(get(&queue), Ok(vec![2; 8]), "repaired");
+    queue.try_ack(&lease).expect("the parent's still");
+}
+
+#[test]
+fn who_died_is_forgotten_once_it_is_set_right() {
+    let _one = one_at_a_time();
+    let place = Place::new("forgotten");
+    let queue = Queue::create(&place.at("q"), &plan(4, 8, 8)).expect("created");
+    let dead = dead_one(&queue);
+    let table = queue.segment().table().expect("a table");
+    assert_eq!(table.dead(), [dead]);
+    put(&queue, &[1; 8]).expect("room");
+    let mut victim = Child::run(|| {
+        let _lease = queue.try_lease().expect("an item");
+        die();
+    });
+    assert_eq!(victim.end(), BY_SIGKILL);
+    assert_eq!(get(&queue), Ok(vec![1; 8]));
+    assert_eq!((table.dead(), table.has_dead()), (vec![], false));
+}

@@ -265,3 +265,21 @@ fn a_slot_that_was_moved_meanwhile_is_not_moved_again() {
     assert_eq!(shift(&slot, state_word(State::Leased(Owner::new(1, 1)), 6), State::Free, 0), None);
     assert_eq!(slot.state.load(SeqCst), leased);
 }
+
+#[test]
+fn what_the_living_abandon_comes_back() {
+    let place = Place::new("abandoned");
+    let queue = Queue::create(&place.at("q"), &plan(1, 0, 4000)).expect("created");
+    put(&queue, b"one").expect("room");
+    queue.abandon_lease(&queue.try_lease().expect("an item"));
+    assert_eq!(get(&queue), Ok(b"one".to_vec()));
+    queue.abandon_reservation(&at_once(|wait| queue.reserve(3000, wait)).expect("room"));
+    put(&queue, b"two").expect("the only slot is back");
+    assert_eq!(get(&queue), Ok(b"two".to_vec()));
+    // What cannot be sent any more is abandoned, too.
+    let room = at_once(|wait| queue.reserve(3000, wait)).expect("room");
+    at_once(|wait| queue.shut_down(wait)).expect("shut down");
+    assert_eq!(at_once(|wait| queue.commit(&room, 3000, wait)), Err(Error::ShutDown));
+    assert_eq!(get(&queue), Err(Error::ShutDown));
+    assert_eq!(queue.depth().held, 0);
+}
