@@ -2,7 +2,8 @@
 
 mod common;
 
-use common::lifetimes::{check_closed, check_created, check_opened, check_unlinked, create_with_three, lasting, open};
+use common::lifetimes::{check_closed, check_created, check_opened, check_unlinked, check_works};
+use common::lifetimes::{create_with_three, lasting, open, open_or_create};
 use common::{
     BY_SIGKILL, Board, Child, Place, Raw, WELL, at_once, die, get, one_at_a_time, plan, put, tell, wait_for, within,
 };

@@ -195,9 +195,11 @@ fn run_within(limit: Duration, command: &mut Command) -> Option<ExitStatus> {
     // SAFETY: no memory is passed; the group is the child's own.
     unsafe { libc::kill(-group, libc::SIGKILL) };
     child.wait().expect("our child");
-    let place = format!("penstock-test-{group}-");
+    // A directory's name has the number of its maker, which may have been a child of the test.
     for entry in std::fs::read_dir("/dev/shm").expect("shared memory").flatten() {
-        if entry.file_name().to_string_lossy().starts_with(&place) {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let maker = name.strip_prefix("penstock-test-").and_then(|rest| rest.split('-').next());
+        if maker.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
             let _ = std::fs::remove_dir_all(entry.path());
         }
     }
