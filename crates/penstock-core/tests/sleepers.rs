@@ -155,7 +155,7 @@ fn who_has_slept_for_a_lock_wakes_the_next() {
 #[test]
 fn no_bit_that_is_set_while_a_lock_is_given_back_is_lost() {
     const BIT: u32 = 1 << 31;
-    const SLEEPS: u32 = 3000;
+    const SLEEPS: u32 = 100_000;
     let (word, is_over) = (AtomicU32::new(0), AtomicBool::new(false));
     let me = Owner::new(1, 1);
     let begun = Instant::now();
