@@ -30,7 +30,7 @@ EXTENSION := .venv/.extension
 RUST_SOURCES := $(shell find crates -name '*.rs' -o -name Cargo.toml)
 PYTHON_SOURCES := python $(wildcard tests examples)
 
-.PHONY: help demo test planted stress fuzz check check-rust check-python test-rust test-python build wheel bench bench-all lock clean FORCE
+.PHONY: help demo test planted stress fuzz check check-rust check-python test-rust models test-python build wheel bench bench-all lock clean FORCE
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -38,13 +38,17 @@ help: ## list what there is
 demo: build ## build, then show a producer and a consumer passing numbers
 	@$(BIN)/penstock demo
 
-test: check test-rust planted test-python ## build if needed, then every check and every test
+test: check test-rust models planted test-python ## build if needed, then every check and every test
 
 check: check-rust check-python ## formats, lints, documentation, types, stubs
 
 test-rust: | $(READY) ## the Rust tests, without and with crash points
 	cargo test --locked -p penstock-core
 	cargo test --locked -p penstock-core --features crash-points
+
+models: | $(READY) ## every order in which two or three processes can run the core's code, within bounds
+	CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 RUSTFLAGS='--cfg loom' \
+	    cargo test --locked --release -p penstock-core --test model --target-dir $(TARGET)/loom
 
 planted: | $(READY) ## leave out each remedy once: a test has to fail then
 	cargo test --locked -p penstock-core --features planted-bugs --test planted

@@ -1,6 +1,14 @@
 //! A timeout becomes an instant once, at the door; whatever waits afterwards, waits for what is left of it.
 
-use std::time::{Duration, Instant};
+#[cfg(loom)]
+pub mod model;
+
+use std::time::Duration;
+
+#[cfg(loom)]
+pub use model::Instant;
+#[cfg(not(loom))]
+pub use std::time::Instant;
 
 /// How long a call may wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,11 +7,11 @@
 
 use crate::atomic::AtomicU32;
 use crate::atomic::Ordering::{AcqRel, Acquire, Relaxed};
-use crate::deadline::Deadline;
+use crate::deadline::{Deadline, Instant};
 use crate::error::{Error, Result};
 use crate::fault::{self, Remedy};
 use crate::sys;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const SLEEPERS: u32 = 1;
 const STEP: u32 = 2;

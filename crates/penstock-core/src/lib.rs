@@ -7,13 +7,16 @@
 
 pub mod atomic;
 pub mod deadline;
+#[cfg(not(loom))]
 pub mod doctor;
 pub mod error;
 pub mod event;
 pub mod fault;
 pub mod layout;
+#[cfg(not(loom))]
 pub mod listing;
 pub mod lock;
+#[cfg(not(loom))]
 pub mod mapping;
 pub mod mutex;
 pub mod name;
@@ -32,6 +35,7 @@ pub mod waiting;
 
 pub use deadline::Deadline;
 pub use error::{Error, Result};
+#[cfg(not(loom))]
 pub use mapping::Mapping;
 pub use mutex::Mutex;
 pub use name::Location;

@@ -21,8 +21,8 @@ use crate::sys;
 
 const SLEEPERS: u32 = 1 << 31;
 
-/// Looks at the free word before sleeping: about what a holder that is running needs.
-const SPINS: u32 = 100;
+/// Looks at the free word before sleeping: about what a holder that is running needs. A model's holder runs when it is let.
+const SPINS: u32 = if cfg!(loom) { 1 } else { 100 };
 
 /// Who can tell the dead. The queue's is its table of participants.
 pub trait Coroner {

@@ -4,6 +4,7 @@
 //! is the queue's business; the table of states stands in `layout`.
 
 use crate::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use crate::atomic::{reading, writing};
 use crate::error::{Error, Result};
 use crate::fault::{self, Remedy};
 use crate::layout::{BODY_AT, LINE, PAGE, PARAMS, SLOT_HEAD, SlotHead, State, state_of, state_word};
@@ -254,6 +255,7 @@ impl<'a> Slots<'a> {
     pub fn write(&self, number: u32, parts: &[&[u8]], len: usize) -> bool {
         let Some(mut to) = self.data(number, len) else { return false };
         let mut left = len;
+        writing(to);
         for part in parts {
             if part.len() > left {
                 return false;
@@ -274,6 +276,7 @@ impl<'a> Slots<'a> {
     pub fn read(&self, number: u32, len: usize, out: &mut [u8]) -> bool {
         match self.data(number, len) {
             Some(from) if out.len() <= len => {
+                reading(from);
                 // SAFETY: `data` vouches for `len` bytes at `from`; a peer may be writing them, which the caller
                 // either excludes by a lock or state, or finds out by looking at the state again.
                 unsafe { copy(from, out.as_mut_ptr(), out.len()) };

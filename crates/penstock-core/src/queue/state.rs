@@ -20,6 +20,9 @@ pub const PUT_GRACE: Duration = Duration::from_micros(if cfg!(fuzzing) { 100 } e
 /// Who takes items without ever waiting looks for the dead once in so many.
 const LOOK_EVERY: u32 = 8;
 
+/// Looks after which counts that belong together have been seen. (A model's loads may stay behind for as long as they like.)
+const COUNTS_AGREE_WITHIN: u32 = if cfg!(loom) { 2 } else { 1000 };
+
 /// How long a call waits: for the lock, and for what it wants.
 pub struct Wait<'a> {
     /// For a living holder of the lock.
@@ -61,7 +64,7 @@ impl Queue {
     pub fn depth(&self) -> Depth {
         let control = self.control();
         let count = |head: u64, tail: u64| between(head, tail, self.plan.slots);
-        for _ in 0..1000 {
+        for _ in 0..COUNTS_AGREE_WITHIN {
             let before = (control.get.ready_head.load(Acquire), control.put.free_head.load(Acquire));
             let waiting = count(before.0, control.ready.tail.load(Acquire));
             let free = count(before.1, control.free.tail.load(Acquire));

@@ -15,18 +15,26 @@
 //! | [`ForkLocked`] | this process's own state, safe across `fork` |
 //! | [`host`], [`features`], [`Directory`] | facts about the machine and its file systems |
 
-#[cfg(target_os = "linux")]
+#[cfg(loom)]
+pub mod model;
+#[cfg(loom)]
+pub use model::{
+    BUILDER, Draft, Facts, File, ForkLocked, Host, Map, Pulse, Slept, UNFINISHED, epoch, errno_is_no_space, host,
+    now_ms, process_id, sleep, sleep_any, spin_cpus, thread_id, unix_ms, unlink_if_same, user_id, wake,
+};
+
+#[cfg(all(target_os = "linux", not(loom)))]
 mod linux;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(loom)))]
 pub use linux::{
     BUILDER, Directory, Draft, Facts, Features, File, ForkLocked, Host, Map, Pulse, Slept, UNFINISHED, check_directory,
     default_directory, epoch, errno_is_no_space, features, host, map_plain_file, now_ms, process_id, sleep, sleep_any,
     spin_cpus, thread_id, unix_ms, unlink_if_same, user_id, wake,
 };
-#[cfg(all(target_os = "linux", feature = "crash-points"))]
+#[cfg(all(target_os = "linux", feature = "crash-points", not(loom)))]
 pub use linux::{die, stop_self};
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(any(target_os = "linux", loom)))]
 compile_error!(
     "penstock-core has no operating-system layer for this target yet: see src/sys/mod.rs for what one provides"
 );
