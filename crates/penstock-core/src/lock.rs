@@ -120,11 +120,17 @@ pub fn take(
             word.store(me.word(), Release);
             return Ok(Taken::Inherited);
         }
-        if deadline.has_passed() && Remedy::LockWaitsEnd.is_on() {
+        let is_over = deadline.has_passed() && Remedy::LockWaitsEnd.is_on();
+        if is_over && sleepers == 0 {
             return Err(Error::Busy);
         }
         if seen & SLEEPERS == 0 && word.compare_exchange(seen, seen | SLEEPERS, AcqRel, Relaxed).is_err() {
             continue;
+        }
+        if is_over {
+            // The bit stays behind: the wake-up that we had may have been another sleeper's, and whoever took the lock
+            // before us took it without the bit.
+            return Err(Error::Busy);
         }
         sleepers = if Remedy::TakenWithTheBit.is_on() { SLEEPERS } else { 0 };
         fault::point("lock: before sleep");

@@ -130,6 +130,25 @@ fn who_gives_a_lock_up_in_the_middle_has_an_heir() {
 }
 
 #[test]
+fn who_goes_away_at_its_deadline_keeps_nobody_else_asleep() {
+    let protected = Protected::new("deadline");
+    Model::with_impatient("one of three that want a lock has a deadline", 2, &[2]).holds(move || {
+        let run = |process, times, deadline: fn() -> Deadline| {
+            let protected = Arc::clone(&protected);
+            play(process, move || {
+                for _ in 0..times {
+                    let held = protected.hold_as(process, deadline());
+                    assert!(held == Ok(Taken::Clean) || process == 2 && held == Err(Error::Busy));
+                }
+            })
+        };
+        let soon = || Deadline::after(Some(Duration::from_millis(1)));
+        let all = [run(1, 2, || Deadline::Never), run(2, 1, soon), run(3, 1, || Deadline::Never)];
+        all.into_iter().for_each(|one| assert_eq!(one.join().expect("ended"), Some(())));
+    });
+}
+
+#[test]
 fn a_lock_passes_on_whenever_one_of_three_dies() {
     let protected = Protected::new("death");
     Model::new("one of three that want a lock dies", 2).holds_whenever_dies(1, move || {
