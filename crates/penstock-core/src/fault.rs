@@ -13,7 +13,7 @@ pub use remedy::Remedy;
 pub fn point(_name: &'static str) {}
 
 #[cfg(feature = "crash-points")]
-pub use armed::{arm, arm_to_stop, count, point};
+pub use armed::{arm, arm_to_stop, count, point, watch};
 
 #[cfg(feature = "crash-points")]
 mod armed {
@@ -22,6 +22,7 @@ mod armed {
     static LEFT: AtomicI64 = AtomicI64::new(-1);
     static STOPS: AtomicBool = AtomicBool::new(false);
     static SEEN: AtomicU64 = AtomicU64::new(0);
+    static WATCHER: std::sync::OnceLock<fn(&'static str)> = std::sync::OnceLock::new();
 
     /// Dies by SIGKILL at the `n`th point passed from now on, counted from 0; a negative `n` disarms.
     pub fn arm(n: i64) {
@@ -34,6 +35,11 @@ mod armed {
     pub fn arm_to_stop(n: i64) {
         arm(n);
         STOPS.store(true, Ordering::SeqCst);
+    }
+
+    /// Calls `watcher` at every point from now on: a scheduler that lets one process go on at a time. Once in a process's life.
+    pub fn watch(watcher: fn(&'static str)) {
+        assert!(WATCHER.set(watcher).is_ok(), "one watcher is enough");
     }
 
     /// How many points were passed since the last `arm`.
@@ -51,6 +57,9 @@ mod armed {
             } else {
                 crate::sys::die();
             }
+        }
+        if let Some(watcher) = WATCHER.get() {
+            watcher(name);
         }
         pause_if_asked(name);
     }
