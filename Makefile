@@ -30,7 +30,7 @@ EXTENSION := .venv/.extension
 RUST_SOURCES := $(shell find crates -name '*.rs' -o -name Cargo.toml)
 PYTHON_SOURCES := python $(wildcard tests examples)
 
-.PHONY: help demo test planted stress fuzz check check-rust check-python test-rust models test-python build wheel bench bench-all lock clean FORCE
+.PHONY: help demo test stress fuzz check check-rust check-python test-rust models planted test-python build wheel bench bench-all lock clean FORCE
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
