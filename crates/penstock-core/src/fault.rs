@@ -1,21 +1,21 @@
 //! Named crash points: where a test can stop or kill a process between two shared stores.
 //!
 //! A release build has none of this: `point` is empty unless the feature `crash-points` is on, and each [`Remedy`] is
-//! applied unless `planted-bugs` is.
+//! applied unless `planted-bugs` is. A model kills at finer steps by itself.
 
 mod remedy;
 
 pub use remedy::Remedy;
 
 /// Marks the instant between the store before it and the store after it.
-#[cfg(not(feature = "crash-points"))]
+#[cfg(any(not(feature = "crash-points"), loom))]
 #[inline(always)]
 pub fn point(_name: &'static str) {}
 
-#[cfg(feature = "crash-points")]
+#[cfg(all(feature = "crash-points", not(loom)))]
 pub use armed::{arm, arm_to_stop, count, point, watch};
 
-#[cfg(feature = "crash-points")]
+#[cfg(all(feature = "crash-points", not(loom)))]
 mod armed {
     use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 

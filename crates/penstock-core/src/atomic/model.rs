@@ -386,6 +386,11 @@ macro_rules! word {
             }
 
             /// As the standard one.
+            pub fn fetch_and(&self, value: $int, order: Ordering) -> $int {
+                self.change(|twin| twin.fetch_and(value, order), self.plain() & value)
+            }
+
+            /// As the standard one.
             pub fn fetch_max(&self, value: $int, order: Ordering) -> $int {
                 self.change(|twin| twin.fetch_max(value, order), self.plain().max(value))
             }

@@ -54,7 +54,7 @@ impl Model {
     pub fn holds(&self, scenario: impl Fn() + Send + Sync + 'static) {
         let begun = Instant::now();
         let tried = self.explore(None, &Arc::new(scenario));
-        self.tell(&format!("{} executions", tried.executions), begun.elapsed());
+        self.tell(&format!("{} executions", tried.executions), tried.executions, begun.elapsed());
     }
 
     /// It holds whenever `victim` dies: at each of its steps.
@@ -62,7 +62,7 @@ impl Model {
         let begun = Instant::now();
         let (executions, steps) = self.kill_at_each_step(victim, &Arc::new(scenario));
         let much = format!("process {victim} killed at each of {steps} steps: {executions} executions");
-        self.tell(&much, begun.elapsed());
+        self.tell(&much, executions, begun.elapsed());
     }
 
     /// The same, for several scenarios, of which one line is told.
@@ -76,7 +76,7 @@ impl Model {
         let much = format!(
             "{scenarios} beginnings, process {victim} killed at each of {steps} steps: {executions} executions"
         );
-        self.tell(&much, begun.elapsed());
+        self.tell(&much, executions, begun.elapsed());
     }
 
     fn kill_at_each_step<S: Fn() + Send + Sync + 'static>(&self, victim: Process, scenario: &Arc<S>) -> (u64, u32) {
@@ -91,10 +91,14 @@ impl Model {
         unreachable!("a process ends")
     }
 
-    fn tell(&self, much: &str, time: Duration) {
+    fn tell(&self, much: &str, executions: u64, time: Duration) {
         let bound = self.preemptions + deeper();
         // Past the test's capture: what was tried is part of the result.
-        let line = format!("model: {}: at most {bound} preemptions, {much}, {:.1} s\n", self.name, time.as_secs_f64());
+        let line = format!(
+            "model: {}: at most {bound} preemptions, {much}, {:.1} s\nfigures: executions={executions} failed=0\n",
+            self.name,
+            time.as_secs_f64()
+        );
         // SAFETY: valid bytes; what cannot be written is not needed.
         unsafe { libc::write(2, line.as_ptr().cast(), line.len()) };
     }
