@@ -61,7 +61,7 @@ PARTS = [
     Part(
         "all kinds of processes",
         (sys.executable, "-m", "stress.campaign", "--seconds", "{seconds}", "--seed", "{seed}"),
-        share=0.7,
+        share=0.6,
     ),
     Part(
         "four in full flight",
@@ -70,7 +70,20 @@ PARTS = [
         share=0.3,
         rounds_per_second=8.0,
     ),
+    Part(
+        "any order, by a seed",
+        core("schedule", "--", "--nocapture"),
+        SEED | {"PENSTOCK_TEST_ROUNDS": "{rounds}"},
+        share=0.1,
+        rounds_per_second=4.0,
+    ),
     Part("every point, two deaths", core("crash"), ALL),
+    Part(
+        "every instruction",
+        ("cargo", "test", "--locked", "--release", "-p", "penstock-core", "--test", "steps", "--", "--nocapture"),
+        ALL,
+    ),
+    Part("every order, by loom", ("make", "models")),
     Part("time to repair", core("repair_time", "--", "--nocapture"), SEED | ALL),
 ]
 
