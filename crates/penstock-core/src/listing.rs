@@ -77,7 +77,7 @@ pub fn listing(directory: &Path) -> Result<Vec<Listing>> {
     let mut found = Vec::new();
     for entry in entries {
         let entry = entry.map_err(failed)?;
-        let name = entry.file_name().to_string_lossy().into_owned();
+        let name = sys::name_of(&entry.file_name().to_string_lossy());
         let location = Location { name, path: entry.path(), is_file: false };
         match inspect(&location) {
             Ok(entry) if !is_unfinished(&location.path) || entry.is_leftover => found.push(entry),

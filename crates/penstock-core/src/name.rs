@@ -1,6 +1,7 @@
 //! A name is checked once, at the door, so that it can be one entry of a directory and nothing else.
 
 use crate::error::{Error, Result};
+use crate::sys;
 use std::path::{Path, PathBuf};
 
 /// Longest name, in bytes of UTF-8: leaves room below every file system's 255.
@@ -39,7 +40,7 @@ impl Location {
         if name.contains('/') || name.chars().any(char::is_control) {
             return bad("'/' and control characters cannot stand in a name");
         }
-        Ok(Location { name: name.to_owned(), path: directory.join(name), is_file: false })
+        Ok(Location { name: name.to_owned(), path: directory.join(sys::entry_for(name)), is_file: false })
     }
 
     /// Names an entry that penstock made up itself (a private object).
