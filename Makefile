@@ -30,7 +30,7 @@ EXTENSION := .venv/.extension
 RUST_SOURCES := $(shell find crates -name '*.rs' -o -name Cargo.toml)
 PYTHON_SOURCES := python $(wildcard tests examples)
 
-.PHONY: help demo test stress fuzz check check-rust check-python test-rust models planted test-python build wheel bench bench-all lock clean FORCE
+.PHONY: help demo test stress fuzz check check-rust check-python test-rust models planted test-python windows cross build wheel bench bench-all lock clean FORCE
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -61,6 +61,12 @@ test-python: build ## the Python tests
 
 stress: build ## long random runs and kills: ten minutes at most, and a table of figures at the end
 	PYTHONPATH=tests $(BIN)/python -m stress $(STRESS)
+
+windows: | $(READY) ## the wheel for Windows, and all tests that mean something there, under Wine (Debian only)
+	tools/windows/test.sh
+
+cross: | $(READY) ## type-check for Windows' own compiler
+	tools/windows/cargo.sh check --locked -p penstock-core --target x86_64-pc-windows-msvc
 
 build: $(EXTENSION) ## the extension module, into python/penstock
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,32 @@ from penstock import testing
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-SHM = "/dev/shm"
+SHM = testing.SHARED
+
+# What a test file tries that Windows has no like of. Collected there, they would fail on an import or a missing call.
+NOT_ON_WINDOWS = {
+    "test_bootstrap.py": "the tools that ready a checkout are for Unix",
+    "test_cli.py": "steers commands through pseudo-terminals",
+    "test_cli_items.py": "steers commands through pseudo-terminals",
+    "test_crash.py": "forks at crash points",
+    "test_demo.py": "steers commands through pseudo-terminals",
+    "test_docs.py": "runs the documents' shell commands",
+    "test_examples.py": "steers commands through pseudo-terminals",
+    "test_fork.py": "forks",
+    "test_idle.py": "reads /proc",
+    "test_lesson.py": "steers commands through pseudo-terminals",
+    "test_open.py": "owners, modes, links and FIFOs of Unix",
+    "test_private.py": "forks",
+    "test_restart.py": "forks",
+    "test_signals.py": "SIGALRM",
+}
+collect_ignore = list(NOT_ON_WINDOWS) if sys.platform == "win32" else []
+
+
+def pytest_report_header() -> list[str]:
+    """Say which files are left out here, and why."""
+    return [f"left out on Windows: {file}: {NOT_ON_WINDOWS[file]}" for file in collect_ignore]
+
 
 # The same examples each time: a test fails for everybody or for nobody. `tests/stress` is where chance is let in.
 hypothesis.settings.register_profile("suite", derandomize=True, deadline=None, database=None)
@@ -32,7 +58,7 @@ def _nothing_outside() -> Iterator[None]:
         yield
         assert os.listdir(directory) == [], "a test made something without asking for the fixture `directory`"
     left = [entry for entry in os.listdir(SHM) if entry.startswith(f"penstock-test-{os.getpid()}-")]
-    assert left == [], "the suite left something in /dev/shm"
+    assert left == [], f"the suite left something in {SHM}"
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import contextlib
 import faulthandler
 import os
 import pickle
+import secrets
 import signal
 import socket
 import struct
@@ -14,7 +15,7 @@ import sys
 import tempfile
 import time
 import traceback
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,19 +97,11 @@ class Child:
 
     def __init__(self, task: _Task, extra: dict[str, str]) -> None:
         order = pickle.dumps(task)  # what does not pickle is found before anything is opened or started
-        ours, theirs = socket.socketpair()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the child
         self._name = getattr(task.function, "__name__", repr(task.function))
-        self._line = _Line(ours)
-        command = f"import sys; sys.path[:] = {sys.path!r}; from penstock import _child; _child.run({theirs.fileno()})"
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", command],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stderr=self._errors,
-                env={**os.environ, **extra},
-            )
+        start = _start_by_port if sys.platform == "win32" else _start_by_descriptor
+        self._process, end = start(self._errors, {**os.environ, **extra})
+        self._line = _Line(end)
         self.pid = self._process.pid
         script = getattr(sys.modules["__main__"], "__file__", None)
         self._line.send((script if task.function.__module__ == "__main__" else None, order))
@@ -183,15 +176,21 @@ class Child:
 
     def interrupt(self) -> None:
         """Send the child a SIGINT, as Ctrl-C does."""
-        self._process.send_signal(signal.SIGINT)
+        self._process.send_signal(signal.CTRL_C_EVENT if sys.platform == "win32" else signal.SIGINT)
 
     def stop(self) -> None:
         """Stop the child where it is (SIGSTOP), and wait until it stands still."""
+        if sys.platform == "win32":
+            _suspend(self.pid)
+            return
         self._process.send_signal(signal.SIGSTOP)
         self.wait_until_stopped()
 
     def cont(self) -> None:
         """Let a stopped child go on (SIGCONT)."""
+        if sys.platform == "win32":
+            _resume(self.pid)
+            return
         self._process.send_signal(signal.SIGCONT)
 
     def wait_until_stopped(self, timeout: float = DEADLINE_SECONDS) -> None:
@@ -250,6 +249,70 @@ class Child:
     def _story(self, what: str) -> str:
         """Say what went wrong, with what the child had to say about it."""
         return f"child {self._name} (pid {self.pid}) {what}\n{self.errors()}".rstrip()
+
+
+def _command(call: str) -> list[str]:
+    """Return the command line of a child whose life is the given call of this module."""
+    return [sys.executable, "-c", f"import sys; sys.path[:] = {sys.path!r}; from penstock import _child; _child.{call}"]
+
+
+def _start_by_descriptor(errors: IO[bytes], environment: dict[str, str]) -> tuple[subprocess.Popen[bytes], socket.socket]:
+    """Start a child that inherits its end of the line."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        process = subprocess.Popen(
+            _command(f"run({theirs.fileno()})"),
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stderr=errors,
+            env=environment,
+        )
+    return process, ours
+
+
+def _start_by_port(errors: IO[bytes], environment: dict[str, str]) -> tuple[subprocess.Popen[bytes], socket.socket]:
+    """Start a child that connects to this process: where only handles are inherited. It proves itself by a secret."""
+    secret = secrets.token_bytes(16)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(DEADLINE_SECONDS)
+        process = subprocess.Popen(
+            _command(f"run_at_port({listener.getsockname()[1]}, {secret!r})"),
+            stdin=subprocess.DEVNULL,
+            stderr=errors,
+            env=environment,
+        )
+        while True:
+            end, _ = listener.accept()
+            end.settimeout(DEADLINE_SECONDS)
+            if end.recv(len(secret), socket.MSG_WAITALL) == secret:
+                return process, end
+            end.close()
+
+
+if sys.platform == "win32":
+    import ctypes
+    import ctypes.wintypes
+
+    _PROCESS_SUSPEND_RESUME = 0x0800
+
+    def _suspend(pid: int) -> None:
+        """Stop all threads of a process."""
+        _of_ntdll("NtSuspendProcess", pid)
+
+    def _resume(pid: int) -> None:
+        """Let them go on."""
+        _of_ntdll("NtResumeProcess", pid)
+
+    def _of_ntdll(function: str, pid: int) -> None:
+        kernel = ctypes.WinDLL("kernel32", use_last_error=True)
+        kernel.OpenProcess.restype = ctypes.wintypes.HANDLE
+        handle = kernel.OpenProcess(_PROCESS_SUSPEND_RESUME, False, pid)
+        if not handle:
+            raise ctypes.WinError(ctypes.get_last_error())
+        try:
+            getattr(ctypes.WinDLL("ntdll"), function)(ctypes.wintypes.HANDLE(handle))
+        finally:
+            kernel.CloseHandle(ctypes.wintypes.HANDLE(handle))
 
 
 # ---- children, seen from inside --------------------------------------------------------------------------------------
@@ -351,6 +414,13 @@ def _parent() -> _Line:
     if _line_to_parent is None:
         raise RuntimeError("this process was not started by penstock.testing.spawn")
     return _line_to_parent
+
+
+def run_at_port(port: int, secret: bytes) -> None:
+    """Be the child of a parent that listens at the port."""
+    end = socket.create_connection(("127.0.0.1", port), DEADLINE_SECONDS)
+    end.sendall(secret)
+    run(end.detach())
 
 
 def run(descriptor: int) -> None:

@@ -49,7 +49,7 @@ def locate(
     text = _text(name, "name")
     if not text:
         raise BadName("name is empty; leave it out to make a private object")
-    if isinstance(name, str) and "/" not in name:
+    if isinstance(name, str) and "/" not in name and os.sep not in name:
         return Location(where, text, None)
     if not files:
         raise BadName(f"{text!r} is a path; only queues and mappings can live in a file of your own")

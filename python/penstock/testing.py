@@ -44,8 +44,12 @@ def unique_name(prefix: str = "test") -> str:
     return f"{prefix}-{os.getpid()}-{secrets.token_hex(4)}"
 
 
+# Where queues can lie and nothing else is disturbed.
+SHARED = "/dev/shm" if os.path.isdir("/dev/shm") and os.name == "posix" else tempfile.gettempdir()
+
+
 @contextlib.contextmanager
-def temporary_directory(parent: str = "/dev/shm") -> Iterator[str]:
+def temporary_directory(parent: str = SHARED) -> Iterator[str]:
     """Make a private directory of names for the block, for this process and the children that it starts in it.
 
     `PENSTOCK_DIR` points there meanwhile. At the end the directory is removed with all that is left in it; wrap

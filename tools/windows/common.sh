@@ -13,6 +13,8 @@ export WINEDEBUG="${WINEDEBUG:--all}"
 export WINEARCH=win64
 export WINEDLLOVERRIDES="mscoree,mshtml,winedbg.exe=" # no offer of Mono and Gecko, no debugger that waits
 unset DISPLAY
+# Wine makes files with Unix modes and shows these as access lists; in a user's own folders Windows lets in nobody else.
+umask 077
 
 fail() {
     printf 'penstock %s\n' "$1" >&2

@@ -6,7 +6,7 @@ use crate::atomic::Ordering::{Acquire, Relaxed};
 use crate::error::{Error, Result};
 use crate::fault::Remedy;
 use crate::layout::{KIND_AT, Kind, POISONED, QueueControl};
-use crate::name::Location;
+use crate::name::{Location, name_of};
 use crate::rings::between;
 use crate::segment::{Glimpse, Lifetime};
 use crate::slots::Geometry;
@@ -77,7 +77,7 @@ pub fn listing(directory: &Path) -> Result<Vec<Listing>> {
     let mut found = Vec::new();
     for entry in entries {
         let entry = entry.map_err(failed)?;
-        let name = sys::name_of(&entry.file_name().to_string_lossy());
+        let name = name_of(&entry.file_name().to_string_lossy());
         let location = Location { name, path: entry.path(), is_file: false };
         match inspect(&location) {
             Ok(entry) if !is_unfinished(&location.path) || entry.is_leftover => found.push(entry),

@@ -1,7 +1,7 @@
 //! A name is checked once, at the door, so that it can be one entry of a directory and nothing else.
 
 use crate::error::{Error, Result};
-use crate::sys;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 /// Longest name, in bytes of UTF-8: leaves room below every file system's 255.
@@ -40,7 +40,7 @@ impl Location {
         if name.contains('/') || name.chars().any(char::is_control) {
             return bad("'/' and control characters cannot stand in a name");
         }
-        Ok(Location { name: name.to_owned(), path: directory.join(sys::entry_for(name)), is_file: false })
+        Ok(Location { name: name.to_owned(), path: directory.join(entry_for(name)), is_file: false })
     }
 
     /// Names an entry that penstock made up itself (a private object).
@@ -62,6 +62,67 @@ impl Location {
             std::path::absolute(path).map_err(|_| Error::BadName { name: shortened(&name), why: "it is no path" })?;
         Ok(Location { name, path, is_file: true })
     }
+}
+
+/// Characters that a file's name cannot have on Windows, and the one that stands for them.
+const FORBIDDEN: &str = "<>:\"/\\|?*%";
+
+/// Names that are devices in every directory, with or without an ending.
+fn is_device(name: &str) -> bool {
+    let stem = name.split('.').next().unwrap_or(name).trim_end().to_ascii_uppercase();
+    let is_numbered =
+        |kind: &str| stem.strip_prefix(kind).is_some_and(|rest| rest.len() == 1 && rest.as_bytes()[0].is_ascii_digit());
+    matches!(stem.as_str(), "CON" | "PRN" | "AUX" | "NUL" | "CONIN$" | "CONOUT$")
+        || is_numbered("COM")
+        || is_numbered("LPT")
+}
+
+/// The file's name for `name`: the same, but on Windows, which keeps some for itself.
+fn entry_for(name: &str) -> String {
+    if cfg!(windows) { escaped(name) } else { name.to_owned() }
+}
+
+/// The name whose file is called `entry`.
+#[must_use]
+pub fn name_of(entry: &str) -> String {
+    if cfg!(windows) { unescaped(entry) } else { entry.to_owned() }
+}
+
+/// `name` as Windows takes it: what it keeps for itself is written `%3A`.
+fn escaped(name: &str) -> String {
+    let mut entry = String::with_capacity(name.len());
+    let last = name.chars().count().saturating_sub(1);
+    let first_is_device = is_device(name);
+    for (place, letter) in name.chars().enumerate() {
+        let is_lost_at_end = place == last && matches!(letter, '.' | ' ');
+        if FORBIDDEN.contains(letter) || is_lost_at_end || (first_is_device && place == 0) {
+            let _ = write!(entry, "%{:02X}", u32::from(letter));
+        } else {
+            entry.push(letter);
+        }
+    }
+    entry
+}
+
+/// The name that [`escaped`] made `entry` of.
+fn unescaped(entry: &str) -> String {
+    let mut name = String::with_capacity(entry.len());
+    let mut rest = entry;
+    while let Some((before, after)) = rest.split_once('%') {
+        name.push_str(before);
+        let code = after.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        match code {
+            Some(code) => {
+                name.push(char::from(code));
+                rest = &after[2..];
+            }
+            None => {
+                name.push('%');
+                rest = after;
+            }
+        }
+    }
+    name + rest
 }
 
 /// A message must stay readable whatever was given as a name.
@@ -89,6 +150,17 @@ mod tests {
         for name in ["jobs", "Größe 7", "a.b-c_d", &"x".repeat(200)] {
             let location = Location::named(Path::new("/d"), name).expect("a good name");
             assert_eq!(location.path, Path::new("/d").join(name));
+        }
+    }
+    #[test]
+    fn what_windows_keeps_for_itself_is_escaped_and_comes_back() {
+        for (name, entry) in [("a:b", "a%3Ab"), ("con", "%63on"), ("nul.txt", "%6Eul.txt"), ("end.", "end%2E")] {
+            assert_eq!(escaped(name), entry);
+        }
+        for name in ["a:b", "COM1", "com10", "a\\b", "50%", "100%41", "x ", "Größe 7", "..x", "<|>?*"] {
+            let entry = escaped(name);
+            assert_eq!(unescaped(&entry), name);
+            assert!(!entry.contains(['<', '>', ':', '"', '/', '\\', '|', '?', '*']), "{entry}");
         }
     }
 }

@@ -1,4 +1,5 @@
 //! Killed at every named point of every operation: nothing lost, doubled, torn or stuck, and the whole capacity back.
+#![cfg(unix)] // forks its peers
 
 mod common;
 

@@ -1,5 +1,6 @@
 //! File systems that are full, small, or keep signs of life in another way. Needs root, to mount them: where that is
 //! missing each test says so and passes.
+#![cfg(unix)] // forks its peers
 
 mod common;
 

@@ -1,5 +1,6 @@
 //! Shared memory is input: whatever lies under a name, and whatever its bytes become while it is in use, there is a typed
 //! error or plain success; never a fault, a panic or a hang.
+#![cfg(unix)] // forks its peers
 
 mod common;
 

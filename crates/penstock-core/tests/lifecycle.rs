@@ -1,4 +1,5 @@
 //! Killed while making, opening, closing and removing a queue; and what those leave behind who go without a word.
+#![cfg(unix)] // forks its peers
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! A directory seen as a whole: entries, leftovers, and what is none of ours.
+#![cfg(unix)] // forks its peers
 
 mod common;
 

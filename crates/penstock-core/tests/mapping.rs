@@ -1,4 +1,5 @@
 //! Shared bytes, under a name and of a file.
+#![cfg(unix)] // forks its peers
 
 mod common;
 

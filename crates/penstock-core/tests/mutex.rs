@@ -1,4 +1,5 @@
 //! The mutex: who holds it, and what its owner's death leaves to the next.
+#![cfg(unix)] // forks its peers
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Who is alive, as the kernel tells it: whatever processes do to their descriptors, and however many come and go.
+#![cfg(unix)] // forks its peers
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! The semaphore: a count that nobody owns.
+#![cfg(unix)] // forks its peers
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! The event: a flag to set and to wait for.
+#![cfg(unix)] // forks its peers
 
 mod common;
 

@@ -2,6 +2,7 @@
 //! queue accounts for every item.
 //!
 //! `PENSTOCK_TEST_SEED` repeats a run, `PENSTOCK_TEST_ROUNDS` sets its length.
+#![cfg(unix)] // forks its peers
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Waiting for the first of several objects.
+#![cfg(unix)] // forks its peers
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Somebody sleeps on what another was about to do when it was killed: the sleeper goes on by itself, within a second.
+#![cfg(unix)] // forks its peers
 
 mod common;
 

@@ -14,15 +14,29 @@ TYPE_CHECKING = False  # the module typing takes longer to import than all that 
 if TYPE_CHECKING:
     from typing import NoReturn
 
-__all__ = ["main"]
+__all__ = ["main", "producer", "consumer"]
 
 
 def main() -> NoReturn:
     """Run the command line in `sys.argv` and exit with its code (docs/cli.md)."""
+    _run_and_exit([])
+
+
+def producer() -> NoReturn:
+    """Be the program `penstock-producer`: `penstock producer` under the lesson's name."""
+    _run_and_exit(["producer"])
+
+
+def consumer() -> NoReturn:
+    """Be the program `penstock-consumer`: `penstock consumer` under the lesson's name."""
+    _run_and_exit(["consumer"])
+
+
+def _run_and_exit(command: list[str]) -> NoReturn:
     exit_at_once_on_ctrl_c()
     from penstock.cli._run import run
 
-    code = run(sys.argv[1:])
+    code = run([*command, *sys.argv[1:]])
     # The work is done and its code known: a late Ctrl-C must not turn the interpreter's own end into a traceback.
     _signal.signal(_signal.SIGINT, _signal.SIG_IGN)
     sys.exit(code)

@@ -6,7 +6,6 @@ docs/cli.md has this table for people; a test compares the two.
 from __future__ import annotations
 
 import enum
-import signal
 
 import penstock
 from penstock.cli._stop import Stopped
@@ -25,7 +24,7 @@ class Exit(enum.IntEnum):
     UNTRUSTED = 7  # it belongs to somebody else, or others may write there
     CORRUPTED = 8  # its bytes cannot be
     SYSTEM = 9  # the machine said no: no room, no support, too many processes
-    BROKEN_PIPE = 128 + signal.SIGPIPE  # nobody reads the output any more
+    BROKEN_PIPE = 128 + 13  # as if by SIGPIPE, which Windows lacks: nobody reads the output any more
 
 
 def of_signal(signum: int) -> int:

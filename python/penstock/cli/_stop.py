@@ -14,6 +14,7 @@ import math
 import os
 import select
 import signal
+import sys
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -22,7 +23,12 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from types import FrameType
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)
+)
+
+# Where descriptors cannot be waited for together, sleeps are cut into pieces of this length to see a signal in time.
+_SLICE_SECONDS = 0.05
 
 # poll() takes a C int of milliseconds; a consumer may be told to sleep for 49 days.
 _LONGEST_POLL_SECONDS = 3600.0
@@ -42,10 +48,11 @@ class Stop:
     def __init__(self) -> None:
         self._signum: int | None = None
         self._may_raise = False
-        self._wake_fd, signal_fd = os.pipe()
-        os.set_blocking(self._wake_fd, False)
-        os.set_blocking(signal_fd, False)
-        signal.set_wakeup_fd(signal_fd, warn_on_full_buffer=False)
+        if sys.platform != "win32":
+            self._wake_fd, signal_fd = os.pipe()
+            os.set_blocking(self._wake_fd, False)
+            os.set_blocking(signal_fd, False)
+            signal.set_wakeup_fd(signal_fd, warn_on_full_buffer=False)
         for signum in SIGNALS:
             # Ignored on arrival (nohup, a background job of a script) stays ignored.
             if signal.getsignal(signum) is not signal.SIG_IGN:
@@ -89,6 +96,8 @@ class Stop:
         Raises:
             Stopped: A signal came, whether or not a descriptor is ready too.
         """
+        if sys.platform == "win32":
+            return self._wait_in_slices(seconds, {*readable, *writable})
         poller = select.poll()
         poller.register(self._wake_fd, select.POLLIN)
         for fd in readable:
@@ -106,3 +115,14 @@ class Stop:
                 os.read(self._wake_fd, 512)  # a signal that some other handler took
             if deadline is not None and time.monotonic() >= deadline:
                 return set()
+
+    def _wait_in_slices(self, seconds: float | None, descriptors: set[int]) -> set[int]:
+        """Wait where only sockets can be waited for: every descriptor counts as ready, and reading it may block."""
+        self.check()
+        if descriptors:
+            return descriptors
+        deadline = math.inf if seconds is None else time.monotonic() + seconds
+        while (left_seconds := deadline - time.monotonic()) > 0:
+            time.sleep(min(left_seconds, _SLICE_SECONDS))
+            self.check()
+        return set()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import select
+import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -167,6 +168,8 @@ class Output:
 
 
 def _is_writable(fd: int) -> bool:
+    if sys.platform == "win32":
+        return True  # it cannot be asked
     poller = select.poll()
     poller.register(fd, select.POLLOUT)
     return bool(poller.poll(0))

@@ -334,18 +334,6 @@ pub fn check_directory(path: &Path) -> Result<Directory> {
     Ok(Directory(path.to_owned()))
 }
 
-/// The file's name for `name`: the same.
-#[must_use]
-pub fn entry_for(name: &str) -> String {
-    name.to_owned()
-}
-
-/// The name that [`entry_for`] made `entry` of.
-#[must_use]
-pub fn name_of(entry: &str) -> String {
-    entry.to_owned()
-}
-
 fn lstat(c: &CStr) -> Option<libc::stat> {
     // SAFETY: all-zero bytes are a valid `stat` to be written over.
     let mut st: libc::stat = unsafe { std::mem::zeroed() };

@@ -13,7 +13,6 @@
 //! | [`sleep`], [`wake`], [`sleep_any`] | wait on a word of shared memory |
 //! | [`epoch`] | who am I: changes in a forked child |
 //! | [`ForkLocked`] | this process's own state, safe across `fork` |
-//! | [`entry_for`], [`name_of`] | the file's name for a name, and back |
 //! | [`host`], [`features`], [`Directory`] | facts about the machine and its file systems |
 
 #[cfg(loom)]
@@ -29,8 +28,8 @@ mod linux;
 #[cfg(all(target_os = "linux", not(loom)))]
 pub use linux::{
     BUILDER, Directory, Draft, Facts, Features, File, ForkLocked, Host, Map, Pulse, Slept, UNFINISHED, check_directory,
-    default_directory, entry_for, epoch, errno_is_no_space, features, host, map_plain_file, name_of, now_ms,
-    process_id, sleep, sleep_any, spin_cpus, thread_id, unix_ms, unlink_if_same, user_id, wake,
+    default_directory, epoch, errno_is_no_space, features, host, map_plain_file, now_ms, process_id, sleep, sleep_any,
+    spin_cpus, thread_id, unix_ms, unlink_if_same, user_id, wake,
 };
 #[cfg(all(target_os = "linux", feature = "crash-points", not(loom)))]
 pub use linux::{die, stop_self};
@@ -40,8 +39,8 @@ mod windows;
 #[cfg(all(windows, not(loom)))]
 pub use windows::{
     BUILDER, Directory, Draft, Facts, Features, File, ForkLocked, Host, Map, Pulse, Slept, UNFINISHED, check_directory,
-    default_directory, entry_for, epoch, errno_is_no_space, features, host, map_plain_file, name_of, now_ms,
-    process_id, sleep, sleep_any, spin_cpus, thread_id, unix_ms, unlink_if_same, user_id, wake,
+    default_directory, epoch, errno_is_no_space, features, host, map_plain_file, now_ms, process_id, sleep, sleep_any,
+    spin_cpus, thread_id, unix_ms, unlink_if_same, user_id, wake,
 };
 #[cfg(all(windows, feature = "crash-points", not(loom)))]
 pub use windows::{die, stop_self};

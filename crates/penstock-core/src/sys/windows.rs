@@ -17,7 +17,7 @@ mod pulse;
 mod sleeping;
 mod trust;
 
-pub use directory::{Directory, check_directory, default_directory, entry_for, name_of};
+pub use directory::{Directory, check_directory, default_directory};
 pub use draft::{BUILDER, Draft, UNFINISHED};
 pub use file::{Facts, File, Map, unlink_if_same};
 pub use plain_file::map_plain_file;

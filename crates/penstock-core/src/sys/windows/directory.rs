@@ -1,10 +1,9 @@
-//! The directory of names, and how a name becomes a file's.
+//! The directory of names.
 
 use super::file::{Access, identify, open_raw};
 use super::trust::{Private, owner_and_mode};
 use super::{host, last_error, os_error, wide};
 use crate::error::{Error, Result};
-use std::fmt::Write as _;
 use std::os::windows::io::AsRawHandle;
 use std::path::{Path, PathBuf};
 use windows_sys::Win32::Foundation::ERROR_ALREADY_EXISTS;
@@ -109,56 +108,4 @@ impl Directory {
             .unwrap_or_else(|| "unknown".to_owned());
         Ok((kind, free, total))
     }
-}
-
-/// Characters that a file's name cannot have here, and the one that stands for them.
-const FORBIDDEN: &str = "<>:\"/\\|?*%";
-
-/// Names that are devices in every directory, with or without an ending.
-fn is_device(name: &str) -> bool {
-    let stem = name.split('.').next().unwrap_or(name).trim_end().to_ascii_uppercase();
-    let is_numbered =
-        |kind: &str| stem.strip_prefix(kind).is_some_and(|rest| rest.len() == 1 && rest.as_bytes()[0].is_ascii_digit());
-    matches!(stem.as_str(), "CON" | "PRN" | "AUX" | "NUL" | "CONIN$" | "CONOUT$")
-        || is_numbered("COM")
-        || is_numbered("LPT")
-}
-
-/// The file's name for `name`, which may have any character: those that Windows keeps for itself are written `%3A`.
-#[must_use]
-pub fn entry_for(name: &str) -> String {
-    let mut entry = String::with_capacity(name.len());
-    let last = name.chars().count().saturating_sub(1);
-    let first_is_device = is_device(name);
-    for (place, letter) in name.chars().enumerate() {
-        let is_lost_at_end = place == last && matches!(letter, '.' | ' ');
-        if FORBIDDEN.contains(letter) || is_lost_at_end || (first_is_device && place == 0) {
-            let _ = write!(entry, "%{:02X}", u32::from(letter));
-        } else {
-            entry.push(letter);
-        }
-    }
-    entry
-}
-
-/// The name that [`entry_for`] made `entry` of.
-#[must_use]
-pub fn name_of(entry: &str) -> String {
-    let mut name = String::with_capacity(entry.len());
-    let mut rest = entry;
-    while let Some((before, after)) = rest.split_once('%') {
-        name.push_str(before);
-        let code = after.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        match code {
-            Some(code) => {
-                name.push(char::from(code));
-                rest = &after[2..];
-            }
-            None => {
-                name.push('%');
-                rest = after;
-            }
-        }
-    }
-    name + rest
 }

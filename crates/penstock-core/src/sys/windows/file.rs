@@ -18,12 +18,12 @@ use windows_sys::Win32::Security::SECURITY_ATTRIBUTES;
 use windows_sys::Win32::Storage::FileSystem::{
     BY_HANDLE_FILE_INFORMATION, CREATE_NEW, CreateFileW, DELETE, FILE_ATTRIBUTE_DIRECTORY, FILE_ATTRIBUTE_NORMAL,
     FILE_ATTRIBUTE_REPARSE_POINT, FILE_ATTRIBUTE_SPARSE_FILE, FILE_DISPOSITION_FLAG_DELETE,
-    FILE_DISPOSITION_FLAG_IGNORE_READONLY_ATTRIBUTE, FILE_DISPOSITION_FLAG_POSIX_SEMANTICS, FILE_DISPOSITION_INFO,
-    FILE_DISPOSITION_INFO_EX, FILE_FLAG_BACKUP_SEMANTICS, FILE_FLAG_OPEN_REPARSE_POINT, FILE_READ_ATTRIBUTES,
-    FILE_RENAME_INFO, FILE_SHARE_DELETE, FILE_SHARE_READ, FILE_SHARE_WRITE, FILE_STANDARD_INFO, FILE_TYPE_DISK,
-    FileDispositionInfo, FileDispositionInfoEx, FileRenameInfo, FileStandardInfo, FlushFileBuffers,
-    GetFileInformationByHandle, GetFileInformationByHandleEx, GetFileType, GetVolumeInformationByHandleW,
-    OPEN_EXISTING, READ_CONTROL, ReadFile, SetFileInformationByHandle, WriteFile,
+    FILE_DISPOSITION_FLAG_IGNORE_READONLY_ATTRIBUTE, FILE_DISPOSITION_FLAG_POSIX_SEMANTICS, FILE_DISPOSITION_INFO_EX,
+    FILE_FLAG_BACKUP_SEMANTICS, FILE_FLAG_OPEN_REPARSE_POINT, FILE_READ_ATTRIBUTES, FILE_RENAME_INFO,
+    FILE_SHARE_DELETE, FILE_SHARE_READ, FILE_SHARE_WRITE, FILE_STANDARD_INFO, FILE_TYPE_DISK, FileDispositionInfoEx,
+    FileRenameInfo, FileStandardInfo, FlushFileBuffers, GetFileInformationByHandle, GetFileInformationByHandleEx,
+    GetFileType, GetVolumeInformationByHandleW, OPEN_EXISTING, READ_CONTROL, ReadFile, SetFileInformationByHandle,
+    WriteFile,
 };
 use windows_sys::Win32::System::IO::{DeviceIoControl, OVERLAPPED};
 use windows_sys::Win32::System::Ioctl::{FILE_ALLOCATED_RANGE_BUFFER, FSCTL_QUERY_ALLOCATED_RANGES};
@@ -408,10 +408,13 @@ pub fn unlink_if_same(path: &Path, facts: &Facts) -> Result<bool> {
     if delete_at_once(handle.as_raw_handle()) {
         return Ok(true);
     }
-    // Deleted the old way, the file would keep its name until its last user is gone; and while mapped it cannot be.
-    match rename(handle.as_raw_handle(), &out_of_the_way(path)) {
+    // Deleted the old way, the file would keep its name until its last user is gone; and while mapped it may not be.
+    let aside = out_of_the_way(path);
+    match rename(handle.as_raw_handle(), &aside) {
         Ok(()) => {
-            delete_with_last_user(handle.as_raw_handle());
+            drop(handle);
+            // Where the system refuses, it stays, hidden, until somebody sweeps.
+            let _ = std::fs::remove_file(&aside);
             Ok(true)
         }
         Err(ERROR_FILE_NOT_FOUND | ERROR_PATH_NOT_FOUND) => Ok(false),
@@ -434,12 +437,6 @@ fn delete_at_once(handle: HANDLE) -> bool {
             | FILE_DISPOSITION_FLAG_IGNORE_READONLY_ATTRIBUTE,
     };
     set_info(handle, FileDispositionInfoEx, (&raw const how).cast(), size_u32::<FILE_DISPOSITION_INFO_EX>())
-}
-
-/// While it is mapped the system may refuse; then it stays, hidden, until somebody sweeps.
-fn delete_with_last_user(handle: HANDLE) {
-    let how = FILE_DISPOSITION_INFO { DeleteFile: true };
-    set_info(handle, FileDispositionInfo, (&raw const how).cast(), size_u32::<FILE_DISPOSITION_INFO>());
 }
 
 fn set_info(handle: HANDLE, class: i32, info: *const c_void, bytes: u32) -> bool {
