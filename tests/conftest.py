@@ -62,6 +62,8 @@ def _nothing_outside() -> Iterator[None]:
     with testing.temporary_directory() as directory:
         yield
         assert os.listdir(directory) == [], "a test made something without asking for the fixture `directory`"
+    if sys.platform == "win32":
+        return  # a file that is still mapped keeps its directory: by an object that a report refers to, say
     left = [entry for entry in set(os.listdir(SHM)) - before if entry.startswith(f"penstock-test-{os.getpid()}-")]
     assert left == [], f"the suite left something in {SHM}"
 
@@ -83,6 +85,9 @@ def directory() -> Iterator[str]:
 def _hidden(path: str) -> list[str]:
     """Return what is left of private and unfinished objects, once what nobody refers to is gone."""
     found = [entry for entry in os.listdir(path) if entry.startswith(".")]
+    if sys.platform == "win32":
+        # Removed, and gone when its last map is: by an object that was closed but is referred to still, say.
+        found = [entry for entry in found if not entry.startswith(".unfinished-")]
     if found:
         gc.collect()
     return found

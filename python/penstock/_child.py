@@ -256,7 +256,9 @@ def _command(call: str) -> list[str]:
     return [sys.executable, "-c", f"import sys; sys.path[:] = {sys.path!r}; from penstock import _child; _child.{call}"]
 
 
-def _start_by_descriptor(errors: IO[bytes], environment: dict[str, str]) -> tuple[subprocess.Popen[bytes], socket.socket]:
+def _start_by_descriptor(
+    errors: IO[bytes], environment: dict[str, str]
+) -> tuple[subprocess.Popen[bytes], socket.socket]:
     """Start a child that inherits its end of the line."""
     ours, theirs = socket.socketpair()
     with theirs:

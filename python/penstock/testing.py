@@ -69,7 +69,8 @@ def temporary_directory(parent: str = SHARED) -> Iterator[str]:
         True
     """
     before = os.environ.get("PENSTOCK_DIR")
-    with tempfile.TemporaryDirectory(prefix=f"penstock-test-{os.getpid()}-", dir=parent) as directory:
+    prefix, is_windows = f"penstock-test-{os.getpid()}-", os.name == "nt"  # there, what is still mapped cannot go yet
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=parent, ignore_cleanup_errors=is_windows) as directory:
         os.environ["PENSTOCK_DIR"] = directory
         try:
             yield directory
