@@ -176,7 +176,10 @@ class Child:
 
     def interrupt(self) -> None:
         """Send the child a SIGINT, as Ctrl-C does."""
-        self._process.send_signal(signal.CTRL_C_EVENT if sys.platform == "win32" else signal.SIGINT)
+        if sys.platform == "win32":
+            self._process.send_signal(signal.CTRL_C_EVENT)
+            return
+        self._process.send_signal(signal.SIGINT)
 
     def stop(self) -> None:
         """Stop the child where it is (SIGSTOP), and wait until it stands still."""
