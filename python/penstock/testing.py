@@ -45,11 +45,11 @@ def unique_name(prefix: str = "test") -> str:
 
 
 # Where queues can lie and nothing else is disturbed.
-SHARED = "/dev/shm" if os.path.isdir("/dev/shm") and os.name == "posix" else tempfile.gettempdir()
+_SHARED = tempfile.gettempdir() if os.name == "nt" else "/dev/shm"
 
 
 @contextlib.contextmanager
-def temporary_directory(parent: str = SHARED) -> Iterator[str]:
+def temporary_directory(parent: str = _SHARED) -> Iterator[str]:
     """Make a private directory of names for the block, for this process and the children that it starts in it.
 
     `PENSTOCK_DIR` points there meanwhile. At the end the directory is removed with all that is left in it; wrap
@@ -69,7 +69,8 @@ def temporary_directory(parent: str = SHARED) -> Iterator[str]:
         True
     """
     before = os.environ.get("PENSTOCK_DIR")
-    prefix, is_windows = f"penstock-test-{os.getpid()}-", os.name == "nt"  # there, what is still mapped cannot go yet
+    prefix = f"penstock-test-{os.getpid()}-"
+    is_windows = os.name == "nt"  # what is still mapped cannot go yet there
     with tempfile.TemporaryDirectory(prefix=prefix, dir=parent, ignore_cleanup_errors=is_windows) as directory:
         os.environ["PENSTOCK_DIR"] = directory
         try:
