@@ -6,8 +6,10 @@ import os
 import signal
 import subprocess
 import sys
+import sysconfig
 import textwrap
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,7 +19,6 @@ from cli_helpers import PENSTOCK, Program, Terminal, eventually, example, is_asl
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 pytestmark = pytest.mark.usefixtures("directory")
 
@@ -31,6 +32,7 @@ BOTH = pytest.mark.parametrize(
     [tuple(COMMANDS.values()), (example("producer"), example("consumer"))],
     ids=["commands", "examples"],
 )
+SCRIPTS = Path(sysconfig.get_path("scripts"))
 
 
 @pytest.fixture
@@ -50,6 +52,14 @@ def test_numbers_pass_in_order_and_both_end_after_zero(producer: tuple[str, ...]
         assert writer.end() == (0, b"", b"")
         code, printed, errors = reader.end()
     assert (code, [int(line) for line in printed.split()], errors) == (0, typed, b"")
+
+
+def test_the_two_commands_are_programs_of_their_own_too() -> None:
+    with Program((str(SCRIPTS / "penstock-producer"), NAME)) as writer:
+        writer.write(b"7\n0\n")
+        assert writer.end() == (0, b"", b"")
+    with Program((str(SCRIPTS / "penstock-consumer"), NAME)) as reader:
+        assert reader.end() == (0, b"7\n0\n", b"")
 
 
 @BOTH

@@ -36,8 +36,7 @@ def report_one(name: str) -> None:
 
 
 def hold(name: str) -> None:
-    with penstock.Mutex(name) as mutex:
-        mutex.acquire()
+    with penstock.Mutex(name):
         testing.send("held")
         testing.receive(60)
 
@@ -74,12 +73,14 @@ def test_a_waiting_process_wakes_when_an_item_comes(queue: penstock.Queue, spawn
 def test_the_mutex_of_a_killed_process_is_handed_on(name: str, spawn: Callable[..., testing.Child]) -> None:
     child = spawn(hold, name)
     assert child.receive() == "held"
-    with penstock.Mutex(name) as mutex:
-        assert not mutex.acquire(timeout=0.05)
-        child.kill()
-        assert mutex.acquire(timeout=30)
-        mutex.release()
-        mutex.unlink()
+    mutex = penstock.Mutex(name)
+    assert not mutex.acquire(timeout=0)
+    child.kill()
+    assert mutex.acquire(timeout=30)
+    assert mutex.abandoned
+    mutex.release()
+    mutex.unlink()
+    mutex.close()
 
 
 def test_the_lease_of_a_killed_process_is_given_to_another(
