@@ -230,7 +230,10 @@ impl Queue {
 
     /// Repairs if somebody died and left something.
     pub(super) fn look_for_the_dead(&self) -> Result<()> {
-        let is_suspect = self.depth().held > 0 || self.segment().control().unclean.load(Acquire) != 0;
+        let depth = self.depth();
+        // Whoever shut the queue down at once may have died before it was empty, with nothing in hand: a join waits on that.
+        let is_half_emptied = depth.waiting > 0 && self.status() & SHUT_AT_ONCE != 0;
+        let is_suspect = depth.held > 0 || is_half_emptied || self.segment().control().unclean.load(Acquire) != 0;
         if is_suspect || self.is_a_lock_orphaned()? { self.repair_after_deaths() } else { Ok(()) }
     }
 
