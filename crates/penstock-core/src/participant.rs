@@ -60,11 +60,14 @@ impl Table<'_> {
     fn enter(&self, index: u32, pulse: &Pulse) -> Owner {
         let entry = &self.entries[index as usize];
         let before = entry.word.load(Acquire);
-        if before & ATTACHED != 0 && Remedy::NewcomersTell.is_on() {
-            // The one before us died here and was not reaped. Its generation vanishes from the table with ours;
-            // say first that there may be work, or nobody would look.
-            self.control.unclean.fetch_add(1, AcqRel);
-        }
+        // The one before us may have died here and not been reaped. Its generation vanishes from the table with ours;
+        // others have to be told that there may be work, or nobody would look.
+        let tell = || {
+            if before & ATTACHED != 0 && Remedy::NewcomersTell.is_on() {
+                self.control.unclean.fetch_add(1, AcqRel);
+            }
+        };
+        tell(); // should we be stopped after the next store
         fault::point("attach: marked unclean");
         let generation = (before & GENERATION_MASK).wrapping_add(1) & GENERATION_MASK;
         entry.pid.store(sys::process_id(), Relaxed);
@@ -75,6 +78,8 @@ impl Table<'_> {
         // Pairs with the load in `is_dead`: who sees our owner word sees this generation.
         entry.word.store(generation | ATTACHED, Release);
         fault::point("attach: registered");
+        tell(); // should a repair have come too early to see that store: to it, the one before us was alive
+        fault::point("attach: told");
         Owner::new(index, generation)
     }
 

@@ -39,7 +39,7 @@ impl Queue {
         let unclean = table.control.unclean.load(Acquire);
         let dead = table.dead();
         fault::point("repair: begun");
-        let inventory = self.take_inventory(&table)?;
+        let inventory = self.take_inventory(&table, &dead)?;
         self.finish_settlement()?;
         self.write_rings(&inventory);
         fault::point("repair: rings written");
@@ -56,9 +56,9 @@ impl Queue {
         Ok(())
     }
 
-    fn take_inventory(&self, table: &Table<'_>) -> Result<Inventory> {
+    fn take_inventory(&self, table: &Table<'_>, dead: &[Owner]) -> Result<Inventory> {
         let mut inventory = Inventory { next_seq: self.control().put.seq.load(Relaxed).max(1), ..Inventory::default() };
-        let mut verdicts = Verdicts::new(table);
+        let mut verdicts = Verdicts::new(table, dead);
         for number in 0..u32::try_from(self.plan.slots).unwrap_or(u32::MAX) {
             let Some(slot) = self.slots().head(number) else { break };
             self.take_stock_of(number, slot, &mut verdicts, &mut inventory)?;
@@ -237,8 +237,14 @@ struct Verdicts<'a> {
 }
 
 impl<'a> Verdicts<'a> {
-    fn new(table: &'a Table<'a>) -> Verdicts<'a> {
-        Verdicts { table, known: vec![None; PARTICIPANTS as usize + 1] }
+    /// Those who will be forgotten as `dead` are dead here too. Asked again, the table could say otherwise: a newcomer that
+    /// has taken the number and not yet its generation is a sign of life there.
+    fn new(table: &'a Table<'a>, dead: &[Owner]) -> Verdicts<'a> {
+        let mut known = vec![None; PARTICIPANTS as usize + 1];
+        for owner in dead {
+            known[owner.index() as usize] = Some((*owner, true));
+        }
+        Verdicts { table, known }
     }
 
     fn is_dead(&mut self, owner: Owner) -> bool {
