@@ -1,4 +1,4 @@
-//! What tests share on systems without `fork`: a directory of one's own, and items that show when they are torn.
+//! What tests share on every system, also without `fork`: a directory of one's own, and items that show when they are torn.
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use penstock_core::deadline::Deadline;
@@ -104,7 +104,7 @@ pub fn get_dead(queue: &Queue) -> Result<Vec<u8>, Error> {
 
 // ------------------------------------------------------------------------------------------------------- items
 
-/// An item of `len` bytes, at least 8, every part of which tells its number.
+/// An item of `len` bytes, at least 8, every part of which tells its number. Quick to make: some victims go by single steps.
 pub fn item(id: u32, len: usize) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(len + 8);
     while bytes.len() < len {
