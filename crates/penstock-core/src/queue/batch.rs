@@ -1,18 +1,31 @@
 //! Many small items under one hold of the lock.
 //!
+//! ```text
+//! put: put lock · for each: bytes · state READY(seq), ready[tail + k] = i · then seq, tail and head + n · unlock · signal
+//! get: get lock · for each: read · state FREE, free[tail + k] = i · then tail and head + n · unlock · signal
+//! ```
+//!
 //! Each item's own store makes it READY, as in a single put, so a death in the middle leaves a clean beginning of the
-//! batch. The ring's tail and the wake-up come once for all.
+//! batch; the heir of the lock writes the rings anew. The tails come once for all, because the other side looks at them
+//! all the while: each store would send their line back and forth between two processors.
+//!
+//! A slot's line was last written on another processor, and fetching it takes longer than everything else that is done for an
+//! item. So a few of them are asked for ahead of their turn, and travel at the same time.
 
+use super::get::Next;
 use super::guard::Held;
 use super::{Queue, Wait};
 use crate::atomic::Ordering::{Acquire, Relaxed, Release};
 use crate::error::{Error, Result};
 use crate::event;
 use crate::fault;
+use crate::layout::State;
 use crate::slots::INLINE_MAX;
 
 /// Most items under one hold of the lock: others wait for about ten microseconds at most.
 pub const BATCH_MAX: usize = 256;
+/// How many lines may be on their way at a time.
+const AHEAD: u64 = 16;
 
 impl Queue {
     /// Puts as many fixed-size items out of `bytes` as fit now, in order, without waiting. Returns how many.
@@ -57,27 +70,35 @@ impl Queue {
                 return Err(error);
             }
         };
-        let mut count = 0;
-        for item in bytes.chunks_exact(size).take(BATCH_MAX) {
-            let Some((number, slot, word)) = self.next_free(&held)? else { break };
-            if !self.slots().write(number, &[item], size) {
-                return Err(self.segment().poison("a slot does not lie where the plan says"));
-            }
-            if self.segment().header().is_file {
-                slot.check.store(super::repair::item_check(item), Relaxed);
-            }
-            self.publish(number, slot, word, size)?;
-            let head = &self.control().put.free_head;
-            head.store(head.load(Relaxed).wrapping_add(1), Release);
-            fault::point("batch: one put");
-            count += 1;
-        }
-        held.finish();
-        if count == 0 {
+        let line = &self.control().put;
+        let (head, seq, tail) =
+            (line.free_head.load(Relaxed), line.seq.load(Relaxed), self.control().ready.tail.load(Relaxed));
+        let most = self.room_seen(head)?.min((bytes.len() / size).min(BATCH_MAX) as u64);
+        if most == 0 {
+            held.finish();
             return Err(Error::Full);
         }
-        event::signal(&self.control().ready.event, u32::try_from(count).unwrap_or(u32::MAX));
-        Ok(count)
+        let (free, ready) = (self.slots().free(), self.slots().ready());
+        (0..most.min(AHEAD)).for_each(|one| self.slots().expect_to_write(free.get(head.wrapping_add(one))));
+        for (count, item) in (0..most).zip(bytes.chunks_exact(size)) {
+            if count + AHEAD < most {
+                self.slots().expect_to_write(free.get(head.wrapping_add(count + AHEAD)));
+            }
+            let (number, slot, word) = self.free_at(head.wrapping_add(count))?;
+            self.fill_slot(number, slot, &[item], size)?;
+            self.make_ready(number, slot, word, size, seq.wrapping_add(count))?;
+            ready.set(tail.wrapping_add(count), number);
+            fault::point("batch: one put");
+        }
+        line.seq.store(seq.wrapping_add(most), Relaxed);
+        fault::point("batch: sequences taken");
+        // Release: pairs with the consumer's acquire of the tail.
+        self.control().ready.tail.store(tail.wrapping_add(most), Release);
+        fault::point("batch: all told");
+        line.free_head.store(head.wrapping_add(most), Release);
+        held.finish();
+        event::signal(&self.control().ready.event, u32::try_from(most).unwrap_or(u32::MAX));
+        Ok(usize::try_from(most).unwrap_or(BATCH_MAX))
     }
 
     /// Takes up to `most` small items that wait, appending each to `out` with its length to `lens`, without waiting.
@@ -106,29 +127,52 @@ impl Queue {
 
     fn get_run(&self, held: Held<'_>, most: usize, out: &mut Vec<u8>, lens: &mut Vec<usize>) -> Result<usize> {
         let held = self.check_gives(held)?;
-        let Some((held, first)) = self.next_ready(held)? else { return Err(Error::Empty) };
-        let mut next = Some(first);
-        let mut count = 0;
         // Room for the copies is made before the items are taken: what was taken must have a place to be.
         out.reserve(most.min(BATCH_MAX) * self.plan.inline_bytes.min(INLINE_MAX));
-        while let Some(item) = next.take().filter(|item| item.len <= self.plan.inline_bytes) {
-            let start = out.len();
-            out.resize(start + item.len, 0);
-            if !self.slots().read(item.number, item.len, &mut out[start..]) {
-                return Err(self.segment().poison("a slot does not lie where the plan says"));
+        lens.reserve(most.min(BATCH_MAX));
+        let Some((held, first)) = self.next_ready(held)? else { return Err(Error::Empty) };
+        let head = self.control().get.ready_head.load(Relaxed);
+        let tail = self.control().free.tail.load(Relaxed);
+        let most = self.items_seen(head)?.min(most.min(BATCH_MAX) as u64);
+        let (free, ready) = (self.slots().free(), self.slots().ready());
+        (0..most.min(AHEAD)).for_each(|one| self.slots().expect_to_write(ready.get(head.wrapping_add(one))));
+        let (mut next, mut count) = (first, 0);
+        while next.len <= self.plan.inline_bytes && self.is_deliverable(next.slot.deliveries.load(Acquire)) {
+            if count + AHEAD < most {
+                self.slots().expect_to_write(ready.get(head.wrapping_add(count + AHEAD)));
             }
-            self.free_next(&item)?;
-            lens.push(item.len);
+            self.copy_out(&next, out, lens)?;
+            self.make_free(next.number, next.slot, next.word)?;
+            free.set(tail.wrapping_add(count), next.number);
+            fault::point("batch: one taken");
             count += 1;
-            if count < most.min(BATCH_MAX) {
-                next = self.head_of_ready()?.filter(|item| self.is_deliverable(item.slot.deliveries.load(Acquire)));
+            if count >= most {
+                break;
             }
+            next = self.checked_next(ready.get(head.wrapping_add(count)), State::Ready)?;
+        }
+        if count > 0 {
+            // Release: pairs with the producer's acquire of the tail.
+            self.control().free.tail.store(tail.wrapping_add(count), Release);
+            fault::point("batch: rooms told");
+            self.control().get.ready_head.store(head.wrapping_add(count), Release);
         }
         held.finish();
+        let count = usize::try_from(count).unwrap_or(BATCH_MAX);
         if count > 0 {
             event::signal(&self.control().free.event, u32::try_from(count).unwrap_or(u32::MAX));
         }
         Ok(count)
+    }
+
+    fn copy_out(&self, item: &Next<'_>, out: &mut Vec<u8>, lens: &mut Vec<usize>) -> Result<()> {
+        let start = out.len();
+        out.resize(start + item.len, 0);
+        if !self.slots().read(item.number, item.len, &mut out[start..]) {
+            return Err(self.segment().poison("a slot does not lie where the plan says"));
+        }
+        lens.push(item.len);
+        Ok(())
     }
 
     /// An item that was delivered too often ends a batch: the next call makes a dead letter of it.

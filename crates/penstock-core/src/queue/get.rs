@@ -160,20 +160,25 @@ impl Queue {
     /// The item at the head of the ready ring, checked. The get lock is held.
     #[inline(always)]
     pub(super) fn head_of_ready(&self) -> Result<Option<Next<'_>>> {
+        let head = self.control().get.ready_head.load(Relaxed);
+        if self.items_seen(head)? == 0 {
+            return Ok(None);
+        }
+        self.checked_next(self.slots().ready().get(head), State::Ready).map(Some)
+    }
+
+    /// How many items wait, as far as was seen; looks anew where that was none. The get lock is held.
+    #[inline(always)]
+    pub(super) fn items_seen(&self, head: u64) -> Result<u64> {
         let line = &self.control().get;
-        let head = line.ready_head.load(Relaxed);
         let mut tail = line.ready_tail_seen.load(Relaxed);
         if tail == head {
             // Acquire: pairs with the producer's release of the tail; its entry and its slot are seen.
             tail = self.control().ready.tail.load(Acquire);
             line.ready_tail_seen.store(tail, Relaxed);
-            if tail == head {
-                return Ok(None);
-            }
         }
         between(head, tail, self.plan.slots)
-            .map_err(|_| self.segment().poison("its ready ring is longer than its slots"))?;
-        self.checked_next(self.slots().ready().get(head), State::Ready).map(Some)
+            .map_err(|_| self.segment().poison("its ready ring is longer than its slots"))
     }
 
     /// A slot that a ring names, checked to be what the ring says.

@@ -109,12 +109,7 @@ impl Queue {
             return Err(Error::Full);
         };
         fault::point("put: slot chosen");
-        if !self.slots().write(number, parts, len) {
-            return Err(self.segment().poison("a slot does not lie where the plan says"));
-        }
-        if self.segment().header().is_file {
-            slot.check.store(item_check(&parts.concat()), Relaxed);
-        }
+        self.fill_slot(number, slot, parts, len)?;
         fault::point("put: bytes written");
         let head = self.control().put.free_head.load(Relaxed);
         self.publish(number, slot, word, len)?;
@@ -128,11 +123,32 @@ impl Queue {
         Ok(())
     }
 
+    /// Copies an item into a slot that is ours.
+    #[inline(always)]
+    pub(super) fn fill_slot(&self, number: u32, slot: &SlotHead, parts: &[&[u8]], len: usize) -> Result<()> {
+        if !self.slots().write(number, parts, len) {
+            return Err(self.segment().poison("a slot does not lie where the plan says"));
+        }
+        if self.segment().header().is_file {
+            slot.check.store(item_check(&parts.concat()), Relaxed);
+        }
+        Ok(())
+    }
+
     /// The free slot whose turn it is, without taking it. `None`: no room. `ShutDown` gives the lock back.
     #[inline(always)]
     pub(super) fn next_free(&self, _held: &Held<'_>) -> Result<Option<(u32, &SlotHead, u64)>> {
+        let head = self.control().put.free_head.load(Relaxed);
+        if self.room_seen(head)? == 0 {
+            return Ok(None);
+        }
+        self.free_at(head).map(Some)
+    }
+
+    /// How many free slots there are for items, as far as was seen; looks anew where that was none. The put lock is held.
+    #[inline(always)]
+    pub(super) fn room_seen(&self, head: u64) -> Result<u64> {
         let line = &self.control().put;
-        let head = line.free_head.load(Relaxed);
         let mut tail = line.free_tail_seen.load(Relaxed);
         if self.plan.dead_capacity > 0 || tail == head {
             // Acquire: pairs with the consumer's release of the tail; its entry and its slot are seen.
@@ -141,15 +157,18 @@ impl Queue {
         }
         let count = between(head, tail, self.plan.slots)
             .map_err(|_| self.segment().poison("its free ring is longer than its slots"))?;
-        if count <= self.spare() {
-            return Ok(None);
-        }
-        let number = self.slots().free().get(head);
+        Ok(count.saturating_sub(self.spare()))
+    }
+
+    /// The slot that the free ring names at `count`, checked to be free. The put lock is held.
+    #[inline(always)]
+    pub(super) fn free_at(&self, count: u64) -> Result<(u32, &SlotHead, u64)> {
+        let number = self.slots().free().get(count);
         let slot = self.slots().head(number).ok_or_else(|| {
             self.segment().poison(format!("its free ring names slot {number} of {}", self.plan.slots))
         })?;
         match look(slot) {
-            Some((State::Free, word)) => Ok(Some((number, slot, word))),
+            Some((State::Free, word)) => Ok((number, slot, word)),
             _ => Err(self.segment().poison(format!("its free ring names slot {number}, which is not free"))),
         }
     }
@@ -159,15 +178,7 @@ impl Queue {
     pub(super) fn publish(&self, number: u32, slot: &SlotHead, word: u64, len: usize) -> Result<()> {
         let control = self.control();
         let seq = control.put.seq.load(Relaxed);
-        slot.len.store(u32::try_from(len).unwrap_or(u32::MAX), Relaxed);
-        slot.deliveries.store(0, Relaxed);
-        slot.seq.store(seq, Relaxed);
-        let make_ready = || {
-            let moved = shift(slot, word, State::Ready, seq);
-            moved.ok_or_else(|| {
-                self.segment().poison(format!("slot {number} was moved by somebody who does not own it"))
-            })
-        };
+        let make_ready = || self.make_ready(number, slot, word, len, seq);
         if Remedy::ReadyBeforeTold.is_on() {
             make_ready()?;
         }
@@ -183,6 +194,18 @@ impl Queue {
             make_ready()?;
         }
         Ok(())
+    }
+
+    /// Makes a slot READY with its item, under this sequence. From here on the item is put, whatever becomes of us.
+    #[inline(always)]
+    pub(super) fn make_ready(&self, number: u32, slot: &SlotHead, word: u64, len: usize, seq: u64) -> Result<()> {
+        slot.len.store(u32::try_from(len).unwrap_or(u32::MAX), Relaxed);
+        slot.deliveries.store(0, Relaxed);
+        slot.seq.store(seq, Relaxed);
+        match shift(slot, word, State::Ready, seq) {
+            Some(_) => Ok(()),
+            None => Err(self.segment().poison(format!("slot {number} was moved by somebody who does not own it"))),
+        }
     }
 
     /// `ShutDown` if no more puts are taken. Under the put lock, under which that is decided.

@@ -291,12 +291,7 @@ impl Queue {
     /// Frees a slot and tells the free ring. The get lock is held.
     #[inline(always)]
     pub(super) fn free_slot(&self, number: u32, slot: &SlotHead, word: u64) -> Result<()> {
-        let set_free = || {
-            let moved = shift(slot, word, State::Free, 0);
-            moved.ok_or_else(|| {
-                self.segment().poison(format!("slot {number} was moved by somebody who does not own it"))
-            })
-        };
+        let set_free = || self.make_free(number, slot, word);
         if Remedy::FreeBeforeTold.is_on() {
             set_free()?;
         }
@@ -311,6 +306,15 @@ impl Queue {
             set_free()?;
         }
         Ok(())
+    }
+
+    /// Makes a slot FREE: from here on its item is gone, whatever becomes of us. The get lock is held.
+    #[inline(always)]
+    pub(super) fn make_free(&self, number: u32, slot: &SlotHead, word: u64) -> Result<()> {
+        match shift(slot, word, State::Free, 0) {
+            Some(_) => Ok(()),
+            None => Err(self.segment().poison(format!("slot {number} was moved by somebody who does not own it"))),
+        }
     }
 
     /// Settling is for the process that took the slot: a forked child inherits the handle, not the slot.
