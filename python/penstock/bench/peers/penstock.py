@@ -56,9 +56,13 @@ class Penstock(Peer):
             with queue.lease() as lease:
                 return look(lease.view)
 
+        take = queue.lease
+
         def lease() -> Any:
-            with queue.lease() as lease:
-                return lease.value
+            lease = take()
+            value = lease.value
+            lease.ack()
+            return value
 
         return Receiver(queue.get, queue.get_many, queue.get_array, read, lease)
 
