@@ -7,11 +7,10 @@ use penstock_core::queue::{Lease as Loan, Queue as Core};
 use penstock_core::slots::INLINE_MAX;
 use penstock_core::{Deadline, Error};
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::PyMemoryView;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::{AcqRel, Acquire};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// A read-only memoryview of a leased item's bytes.
@@ -161,7 +160,8 @@ impl Drop for InPlace {
 #[pyclass(frozen, module = "penstock._core")]
 pub struct Lease {
     state: Arc<State>,
-    value: PyOnceLock<Py<PyAny>>,
+    /// Not of the kind that lets go of the interpreter's lock: that costs more than the decoding, and nothing is decoded inside.
+    value: OnceLock<Py<PyAny>>,
     view: Mutex<Option<Py<PyAny>>>,
 }
 
@@ -170,7 +170,7 @@ impl Lease {
     pub fn new(handle: Arc<Handle>, loan: Loan) -> Lease {
         handle.usage.enter();
         let state = Arc::new(State { handle, loan, standing: Standing::new() });
-        Lease { state, value: PyOnceLock::new(), view: Mutex::new(None) }
+        Lease { state, value: OnceLock::new(), view: Mutex::new(None) }
     }
 
     fn lost(&self, py: Python<'_>) -> PyErr {
@@ -263,14 +263,14 @@ impl Lease {
     /// The item, decoded on first use: an object of its own, which may be kept. Raises DecodeError; the item stays leased then.
     #[getter]
     fn value<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        if let Some(value) = self.value.get(py) {
+        if let Some(value) = self.value.get() {
             return Ok(value.bind(py).clone());
         }
         let value = match self.small_value(py)? {
             Some(value) => value,
             None => self.value_in_place(py)?,
         };
-        Ok(self.value.get_or_init(py, || value.unbind()).bind(py).clone())
+        Ok(self.value.get_or_init(|| value.unbind()).bind(py).clone())
     }
 
     /// The item in place, read-only: a memoryview for bytes and numbers, else an object whose large buffers lie in the
