@@ -106,6 +106,12 @@ impl Semaphore {
         self.attachment.segment()
     }
 
+    /// How long this handle looks before it sleeps.
+    #[must_use]
+    pub fn spin(&self) -> &Spin {
+        &self.spin
+    }
+
     /// Gives this handle up. The caller sees to it that no call on it is under way and none follows.
     pub fn close(&self) {
         self.attachment.close();

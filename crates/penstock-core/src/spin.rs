@@ -1,53 +1,59 @@
 //! How long to look before sleeping.
 //!
 //! A sleep and a wake-up cost two system calls and the scheduler's leisure; a peer on another processor often answers
-//! within a microsecond. So look for a short while first, for longer where that has paid lately, and not at all on one processor
-//! or where `PENSTOCK_SPIN=0` says so.
+//! within a microsecond. So look for a short while first, for longer where that has paid lately; and not at all on one processor,
+//! on a handle that was told so, or where `PENSTOCK_SPIN=0` says so.
+//!
+//! Time is counted in looks, about 25 ns each: reading the clock would cost as much as a put.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
-use std::time::{Duration, Instant};
 
-/// Looks between two glances at the clock.
-const LOOKS_A_ROUND: u32 = 16;
-/// The longest time spent looking.
-const MOST: u32 = 40_000;
-/// The shortest.
-const LEAST: u32 = 2_000;
+/// The most looks before a sleep, about 40 us.
+const MOST: u32 = 1600;
+/// The fewest, about 2 us.
+const LEAST: u32 = 80;
 
-/// Adapts the time spent looking to how it went before. Nanoseconds.
+/// Adapts how long to look to how it went before.
 #[derive(Debug)]
 pub struct Spin {
-    budget_ns: AtomicU32,
+    looks: AtomicU32,
+    is_off: AtomicBool,
 }
 
 impl Spin {
-    /// Starts with a short time.
+    /// Starts with a middling time.
     #[must_use]
     pub fn new() -> Spin {
-        Spin { budget_ns: AtomicU32::new(MOST / 2) }
+        Spin { looks: AtomicU32::new(MOST / 2), is_off: AtomicBool::new(false) }
+    }
+
+    /// Looks from now on, or never looks.
+    pub fn turn(&self, on: bool) {
+        self.is_off.store(!on, Relaxed);
+    }
+
+    /// Whether it looks.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        !self.is_off.load(Relaxed)
     }
 
     /// Looks until `is_ready`; false if it did not come about in time.
     pub fn until(&self, mut is_ready: impl FnMut() -> bool) -> bool {
-        if !is_worth_it() {
+        if !self.is_on() || !is_worth_it() {
             return is_ready();
         }
-        let budget = self.budget_ns.load(Relaxed);
-        let start = Instant::now();
-        loop {
-            for _ in 0..LOOKS_A_ROUND {
-                if is_ready() {
-                    self.budget_ns.store(MOST.min(budget + budget / 4), Relaxed);
-                    return true;
-                }
-                std::hint::spin_loop();
+        let looks = self.looks.load(Relaxed);
+        for _ in 0..looks {
+            if is_ready() {
+                self.looks.store(MOST.min(looks + looks / 4), Relaxed);
+                return true;
             }
-            if start.elapsed() >= Duration::from_nanos(budget.into()) {
-                self.budget_ns.store(LEAST.max(budget - budget / 4), Relaxed);
-                return false;
-            }
+            std::hint::spin_loop();
         }
+        self.looks.store(LEAST.max(looks - looks / 4), Relaxed);
+        false
     }
 }
 
@@ -71,9 +77,9 @@ pub struct Glance {
 const GATHER: u32 = 20;
 
 impl Glance {
-    /// Looks up to `looks` times for `count` to be more than zero.
-    pub fn until_some(&self, looks: u32, mut count: impl FnMut() -> u64) -> bool {
-        if !is_worth_it() {
+    /// Looks up to `looks` times for `count` to be more than zero. The caller's `spin` says whether to look at all.
+    pub fn until_some(&self, spin: &Spin, looks: u32, mut count: impl FnMut() -> u64) -> bool {
+        if !spin.is_on() || !is_worth_it() {
             return false;
         }
         if self.is_stream.load(Relaxed) {
@@ -105,4 +111,51 @@ fn pause(times: u32) {
 fn is_worth_it() -> bool {
     static WORTH: OnceLock<bool> = OnceLock::new();
     *WORTH.get_or_init(|| crate::sys::spin_cpus() > 1 && std::env::var_os("PENSTOCK_SPIN").is_none_or(|v| v != "0"))
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    /// How often `is_ready` was asked while looking for what never comes.
+    fn looks_in_vain(spin: &Spin) -> u32 {
+        let mut looks = 0;
+        spin.until(|| {
+            looks += 1;
+            false
+        });
+        looks
+    }
+
+    #[test]
+    fn who_looks_in_vain_looks_shorter_but_never_stops() {
+        let spin = Spin::new();
+        let first = looks_in_vain(&spin);
+        for _ in 0..100 {
+            looks_in_vain(&spin);
+        }
+        let last = looks_in_vain(&spin);
+        assert!(last >= 1 && (last < first || first == 1), "{first} looks at first, {last} in the end");
+    }
+
+    #[test]
+    fn who_finds_what_he_looks_for_looks_longer_up_to_the_limit() {
+        let spin = Spin::new();
+        (0..100).for_each(|_| assert!(spin.until(|| true)));
+        let last = looks_in_vain(&spin);
+        assert!(last == 1 || last == MOST, "{last} looks");
+    }
+
+    #[test]
+    fn one_that_was_turned_off_asks_once() {
+        let spin = Spin::new();
+        spin.turn(false);
+        assert_eq!(looks_in_vain(&spin), 1);
+        let mut looks = 0;
+        Glance::default().until_some(&spin, 30, || {
+            looks += 1;
+            0
+        });
+        assert_eq!(looks, 0, "a glance is left out");
+    }
 }

@@ -89,6 +89,12 @@ impl Queue {
         self.attachment.segment()
     }
 
+    /// How long this handle looks before it sleeps.
+    #[must_use]
+    pub fn spin(&self) -> &Spin {
+        &self.spin
+    }
+
     /// Gives this handle up. The caller sees to it that no call on it is under way and none follows.
     pub fn close(&self) {
         if self.attachment.is_open() {

@@ -156,13 +156,13 @@ impl Queue {
     /// Looks for an item for a moment, for a caller who keeps others waiting meanwhile.
     #[inline]
     pub fn glance_for_item(&self, looks: u32) -> bool {
-        self.glance_item.until_some(looks, || if self.is_over() { 1 } else { self.items_now() })
+        self.glance_item.until_some(&self.spin, looks, || if self.is_over() { 1 } else { self.items_now() })
     }
 
     /// Looks for room for a moment.
     #[inline]
     pub fn glance_for_room(&self, looks: u32) -> bool {
-        self.glance_room.until_some(looks, || if self.is_over() { 1 } else { self.room_now() })
+        self.glance_room.until_some(&self.spin, looks, || if self.is_over() { 1 } else { self.room_now() })
     }
 
     #[inline]
