@@ -16,6 +16,8 @@ pub const BYTE_ORDER: u32 = 0x0102_0304;
 pub const PAGE: usize = 4096;
 /// The unit in which processors pass memory to each other.
 pub const LINE: usize = 64;
+/// Two lines: what some processors fetch at a time (and what is one line on others), though they pass single lines on.
+pub const PAIR: usize = 2 * LINE;
 /// Longest item specification.
 pub const ITEM_MAX: usize = 2048;
 /// Number of parameters a kind may keep in the fixed page.
@@ -284,8 +286,10 @@ pub struct SlotHead {
 pub const SLOT_HEAD: usize = size_of::<SlotHead>();
 
 /// A queue's control lines. Each line has one side that writes it: producers and consumers do not disturb each other.
+/// Nor do they share a [`PAIR`], except for what is not used in a stream.
 #[repr(C)]
 pub struct QueueControl {
+    _rest_of_pair: [AtomicU64; 8],
     /// Written by producers, under the put lock.
     pub put: PutLine,
     /// Pushed by producers, watched by consumers.
@@ -312,18 +316,20 @@ pub struct PutLine {
     pub free_head: AtomicU64,
     /// How far the free ring was known to reach; spares reading the consumers' line.
     pub free_tail_seen: AtomicU64,
+    _rest_of_pair: [AtomicU64; 12],
 }
 
-/// A ring's tail and the event that tells of it, in two lines: who waits looks at the tail, and would take the event's
+/// A ring's tail and the event that tells of it, in two pairs: who waits looks at the tail, and would take the event's
 /// line from the one who signals.
 #[repr(C, align(64))]
 pub struct TailLine {
     /// Numbers pushed so far.
     pub tail: AtomicU64,
-    _rest: [AtomicU64; 7],
+    _rest_of_pair: [AtomicU64; 15],
     /// Bit 0: somebody sleeps. The rest counts.
     pub event: AtomicU32,
     _pad: AtomicU32,
+    _rest_of_second: [AtomicU64; 15],
 }
 
 /// The consumers' line.
@@ -336,6 +342,7 @@ pub struct GetLine {
     pub ready_head: AtomicU64,
     /// How far the ready ring was known to reach.
     pub ready_tail_seen: AtomicU64,
+    _rest_of_pair: [AtomicU64; 13],
 }
 
 /// What `join` waits for, and a note that lets repair finish a settlement cut short.
@@ -432,11 +439,12 @@ const _: () = {
     assert!(size_of::<Entry>() == 32);
     assert!(SLOT_HEAD == 32);
     assert!(KIND_AT + size_of::<QueueControl>() <= TABLE_AT);
-    assert!(size_of::<QueueControl>() == 8 * LINE);
+    assert!((KIND_AT + offset_of!(QueueControl, put)).is_multiple_of(PAIR));
+    assert!(size_of::<QueueControl>() == 15 * LINE);
     assert!(size_of::<MutexControl>() == LINE);
     assert!(size_of::<SemaphoreControl>() == LINE);
     assert!(size_of::<EventControl>() == LINE);
-    assert!(BODY_AT.is_multiple_of(LINE));
+    assert!(BODY_AT.is_multiple_of(PAIR));
     assert!(PARTICIPANTS < Owner::BROKEN.0);
 };
 

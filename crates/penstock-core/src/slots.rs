@@ -7,8 +7,8 @@ use crate::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use crate::atomic::{reading, writing};
 use crate::error::{Error, Result};
 use crate::fault::{self, Remedy};
-use crate::layout::{BODY_AT, LINE, PAGE, PARAMS, SLOT_HEAD, SlotHead, State, state_of, state_word};
-use crate::rings::Ring;
+use crate::layout::{BODY_AT, LINE, PAGE, PAIR, PARAMS, SLOT_HEAD, SlotHead, State, state_of, state_word};
+use crate::rings::{self, Ring};
 use crate::sys::Map;
 
 /// Largest item that is copied under a lock; a slot then spans at most four lines.
@@ -82,11 +82,13 @@ impl Geometry {
         } else {
             INLINE_VARYING.min(max_item_bytes)
         };
-        let stride = round_up(SLOT_HEAD as u64 + in_slot, LINE);
-        let inline_bytes = (stride - SLOT_HEAD as u64).min(INLINE_MAX as u64);
-        let payload_stride = if max_item_bytes > inline_bytes { round_up(max_item_bytes, PAGE) } else { 0 };
         let ring_len = Ring::length_for(slots);
-        let slots_at = round_up(BODY_AT as u64 + 3 * 4 * ring_len, LINE);
+        // A queue of few slots passes each of them on all the time, and can afford to keep them apart.
+        let unit = if ring_len <= rings::SHORT { PAIR } else { LINE };
+        let stride = round_up(SLOT_HEAD as u64 + in_slot, unit);
+        let inline_bytes = (round_up(SLOT_HEAD as u64 + in_slot, LINE) - SLOT_HEAD as u64).min(INLINE_MAX as u64);
+        let payload_stride = if max_item_bytes > inline_bytes { round_up(max_item_bytes, PAGE) } else { 0 };
+        let slots_at = round_up(BODY_AT as u64 + 3 * 4 * Ring::entries_for(ring_len), unit);
         let slots_end = slots_at + slots * stride;
         let payload_at = if payload_stride > 0 { round_up(slots_end, PAGE) } else { slots_end };
         let total = slots
@@ -154,7 +156,12 @@ impl Geometry {
 
     /// Where a ring's entries start: 0 ready, 1 free, 2 dead.
     fn ring_at(&self, which: usize) -> usize {
-        BODY_AT + which * 4 * self.ring_len
+        BODY_AT + which * 4 * self.ring_entries()
+    }
+
+    #[allow(clippy::cast_possible_truncation, reason = "part of a length that can be addressed")]
+    fn ring_entries(&self) -> usize {
+        Ring::entries_for(self.ring_len as u64) as usize
     }
 }
 
@@ -177,9 +184,11 @@ impl<'a> Slots<'a> {
     #[inline]
     fn ring(&self, which: usize) -> Ring<'a> {
         // SAFETY: the ring lies inside the map (the plan's total is checked against it); atomics only.
-        Ring::new(unsafe {
-            std::slice::from_raw_parts(self.map.base().add(self.plan.ring_at(which)).cast(), self.plan.ring_len)
-        })
+        let entries = unsafe {
+            let at = self.map.base().add(self.plan.ring_at(which)).cast();
+            std::slice::from_raw_parts(at, self.plan.ring_entries())
+        };
+        Ring::new(entries, self.plan.ring_len)
     }
 
     /// Numbers of slots whose items wait.
@@ -385,9 +394,9 @@ mod tests {
     }
 
     #[test]
-    fn ten_small_numbers_fit_in_ten_pages() {
+    fn ten_small_numbers_fit_in_eleven_pages() {
         let plan = Geometry::plan(10, 4, 4, 0, 0).expect("a good plan");
-        assert_eq!(plan.stride, 64);
-        assert!(plan.total_bytes <= 10 * PAGE as u64, "{}", plan.total_bytes);
+        assert_eq!(plan.stride, 128);
+        assert!(plan.total_bytes <= 11 * PAGE as u64, "{}", plan.total_bytes);
     }
 }

@@ -6,8 +6,8 @@
 use super::{Child, Dice, Place, at_once, die, plan, put};
 use penstock_core::deadline::Deadline;
 use penstock_core::layout::{
-    BODY_AT, CONTROL_AT, Control, Entry, Fixed, KIND_AT, LINE, Owner, PAGE, PARAMS, QueueControl, SlotHead, State,
-    TABLE_AT, checksum, state_word,
+    BODY_AT, CONTROL_AT, Control, Entry, Fixed, KIND_AT, LINE, Owner, PAGE, PAIR, PARAMS, QueueControl, SlotHead,
+    State, TABLE_AT, checksum, state_word,
 };
 use penstock_core::mapping::Mapping;
 use penstock_core::mutex::Mutex;
@@ -338,12 +338,12 @@ impl LiveQueue {
 
 fn queue_regions(queue: &Queue) -> Vec<(usize, usize)> {
     let slots = usize::try_from(queue.plan().slots).expect("few");
-    let ring_len = usize::try_from(Ring::length_for(slots as u64)).expect("short");
-    let slots_at = (BODY_AT + 12 * ring_len).next_multiple_of(LINE);
+    let entries = usize::try_from(Ring::entries_for(Ring::length_for(slots as u64))).expect("short");
+    let slots_at = (BODY_AT + 12 * entries).next_multiple_of(PAIR);
     let mut regions = vec![
         (KIND_AT, size_of::<QueueControl>()),
         (KIND_AT, size_of::<QueueControl>()),
-        (BODY_AT, 12 * ring_len),
+        (BODY_AT, 12 * entries),
         (slots_at, slots * queue.plan().stride),
     ];
     regions.extend((0..slots).map(|number| (slots_at + number * queue.plan().stride, size_of::<SlotHead>())));

@@ -218,8 +218,8 @@ impl Scene {
     }
 
     fn slots_at(&self) -> usize {
-        let ring_len = usize::try_from(Ring::length_for(self.slots)).expect("short");
-        (BODY_AT + 3 * 4 * ring_len).next_multiple_of(64)
+        let entries = usize::try_from(Ring::entries_for(Ring::length_for(self.slots))).expect("short");
+        (BODY_AT + 3 * 4 * entries).next_multiple_of(128)
     }
 
     /// Puts the queue and the notes into the state in which they were when both were copied.
