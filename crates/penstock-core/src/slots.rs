@@ -15,6 +15,8 @@ use crate::sys::Map;
 pub const INLINE_MAX: usize = 224;
 /// Room in the slot itself for items of varying size: with its head, two lines.
 const INLINE_VARYING: u64 = 96;
+/// How many slots' lines are asked for ahead of their turn.
+pub const AHEAD: u64 = 10;
 /// Most slots a queue may have.
 pub const SLOTS_MAX: u64 = 1 << 26;
 /// Largest item.
@@ -222,24 +224,13 @@ impl<'a> Slots<'a> {
         Some(unsafe { &*self.map.base().add(self.plan.slots_at + number as usize * self.plan.stride).cast() })
     }
 
-    /// Has the processor fetch the slot that comes next while the caller is still busy with this one: its line was last
-    /// written on another processor, and waiting for it would be most of what a put or get costs.
+    /// Has the processor fetch a slot for writing while the caller is still busy with others: its line was last written on
+    /// another processor, and waiting for it would be most of what a put or get costs.
+    ///
+    /// (The intrinsic for this hint becomes a plain prefetch unless the whole program is compiled for newer processors; the
+    /// instruction itself is on all of 64 bits, without effect on the oldest.)
     #[inline]
     pub fn expect(&self, number: u32) {
-        #[cfg(target_arch = "x86_64")]
-        if let Some(head) = self.head(number) {
-            // SAFETY: a hint; the address is a slot's, and prefetching never faults.
-            unsafe { std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>((&raw const *head).cast()) };
-        }
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = number; // no stable hint
-    }
-
-    /// The same, and takes the line away from the other processor at once: it is going to be written. Pays where many lines
-    /// travel at the same time. (The intrinsic with this hint becomes a plain prefetch unless the whole program is compiled for
-    /// newer processors; the instruction itself is on all of 64 bits, without effect on the oldest.)
-    #[inline]
-    pub fn expect_to_write(&self, number: u32) {
         #[cfg(target_arch = "x86_64")]
         if let Some(head) = self.head(number) {
             // SAFETY: a hint that changes no value and never faults; the address is a slot's.
@@ -249,6 +240,13 @@ impl<'a> Slots<'a> {
         }
         #[cfg(not(target_arch = "x86_64"))]
         let _ = number; // no stable hint
+    }
+
+    /// The same for the first `count` slots that `ring` names from `head` on, or for as many as may be on their way at a
+    /// time: they travel together.
+    #[inline]
+    pub fn expect_next(&self, ring: Ring<'_>, head: u64, count: u64) {
+        (0..count.min(AHEAD)).for_each(|one| self.expect(ring.get(head.wrapping_add(one))));
     }
 
     /// Where an item of `len` bytes lies in slot `number`. Both are checked here: the bytes they come from are shared.

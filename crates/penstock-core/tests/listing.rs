@@ -4,12 +4,13 @@
 mod common;
 
 use common::{BY_SIGKILL, Board, Child, Place, Raw, die, one_at_a_time, plan, put, wait_for};
-use penstock_core::layout::{CONTROL_AT, KIND_AT, Kind};
+use penstock_core::layout::{CONTROL_AT, KIND_AT, Kind, QueueControl};
 use penstock_core::listing::{Listing, inspect, listing, remove, remove_stale};
 use penstock_core::queue::Plan;
 use penstock_core::segment::Lifetime;
 use penstock_core::stats::QueueStats;
 use penstock_core::{Error, Event, Location, Mapping, Mutex, Queue, doctor};
+use std::mem::offset_of;
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::Ordering::SeqCst;
@@ -75,7 +76,7 @@ fn a_damaged_segment_says_so_and_can_be_removed() {
         ("cut", (|at: &Location| file(at).set_len(9_000).expect("cut")) as fn(&Location)),
         ("cut-short", |at| file(at).set_len(20).expect("cut")),
         ("flipped", |at| Raw::of(at).write(100, &[0xFF])),
-        ("counts", |at| Raw::of(at).write(KIND_AT + 64, &[0x77; 8])),
+        ("counts", |at| Raw::of(at).write(KIND_AT + offset_of!(QueueControl, ready), &[0x77; 8])),
         ("newer", |at| Raw::of(at).write(8, &99u32.to_le_bytes())),
     ] {
         let location = place.at(name);

@@ -20,12 +20,10 @@ use crate::error::{Error, Result};
 use crate::event;
 use crate::fault;
 use crate::layout::State;
-use crate::slots::INLINE_MAX;
+use crate::slots::{AHEAD, INLINE_MAX};
 
 /// Most items under one hold of the lock: others wait for about ten microseconds at most.
 pub const BATCH_MAX: usize = 256;
-/// How many lines may be on their way at a time.
-const AHEAD: u64 = 16;
 
 impl Queue {
     /// Puts as many fixed-size items out of `bytes` as fit now, in order, without waiting. Returns how many.
@@ -79,10 +77,10 @@ impl Queue {
             return Err(Error::Full);
         }
         let (free, ready) = (self.slots().free(), self.slots().ready());
-        (0..most.min(AHEAD)).for_each(|one| self.slots().expect_to_write(free.get(head.wrapping_add(one))));
+        self.slots().expect_next(free, head, most);
         for (count, item) in (0..most).zip(bytes.chunks_exact(size)) {
             if count + AHEAD < most {
-                self.slots().expect_to_write(free.get(head.wrapping_add(count + AHEAD)));
+                self.slots().expect(free.get(head.wrapping_add(count + AHEAD)));
             }
             let (number, slot, word) = self.free_at(head.wrapping_add(count))?;
             self.fill_slot(number, slot, &[item], size)?;
@@ -135,11 +133,11 @@ impl Queue {
         let tail = self.control().free.tail.load(Relaxed);
         let most = self.items_seen(head)?.min(most.min(BATCH_MAX) as u64);
         let (free, ready) = (self.slots().free(), self.slots().ready());
-        (0..most.min(AHEAD)).for_each(|one| self.slots().expect_to_write(ready.get(head.wrapping_add(one))));
+        self.slots().expect_next(ready, head, most);
         let (mut next, mut count) = (first, 0);
         while next.len <= self.plan.inline_bytes && self.is_deliverable(next.slot.deliveries.load(Acquire)) {
             if count + AHEAD < most {
-                self.slots().expect_to_write(ready.get(head.wrapping_add(count + AHEAD)));
+                self.slots().expect(ready.get(head.wrapping_add(count + AHEAD)));
             }
             self.copy_out(&next, out, lens)?;
             self.make_free(next.number, next.slot, next.word)?;

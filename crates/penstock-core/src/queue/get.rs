@@ -176,6 +176,7 @@ impl Queue {
             // Acquire: pairs with the producer's release of the tail; its entry and its slot are seen.
             tail = self.control().ready.tail.load(Acquire);
             line.ready_tail_seen.store(tail, Relaxed);
+            self.slots().expect_next(self.slots().ready(), head, tail.wrapping_sub(head));
         }
         between(head, tail, self.plan.slots)
             .map_err(|_| self.segment().poison("its ready ring is longer than its slots"))

@@ -154,6 +154,7 @@ impl Queue {
             // Acquire: pairs with the consumer's release of the tail; its entry and its slot are seen.
             tail = self.control().free.tail.load(Acquire);
             line.free_tail_seen.store(tail, Relaxed);
+            self.slots().expect_next(self.slots().free(), head, tail.wrapping_sub(head));
         }
         let count = between(head, tail, self.plan.slots)
             .map_err(|_| self.segment().poison("its free ring is longer than its slots"))?;
