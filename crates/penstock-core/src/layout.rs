@@ -107,7 +107,7 @@ pub const KIND_AT: usize = CONTROL_AT + size_of::<Control>();
 /// Where the table of participants starts.
 pub const TABLE_AT: usize = CONTROL_AT + 1024;
 /// Where the kind's own data may start.
-pub const BODY_AT: usize = TABLE_AT + (PARTICIPANTS as usize + 2) * size_of::<Entry>();
+pub const BODY_AT: usize = (TABLE_AT + (PARTICIPANTS as usize + 2) * size_of::<Entry>()).next_multiple_of(PAIR);
 
 /// Bit of `Control::status`: no more puts.
 pub const SHUT_DOWN: u32 = 1;
