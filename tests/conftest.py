@@ -35,12 +35,16 @@ NOT_ON_WINDOWS = {
     "test_examples.py": "steers commands through pseudo-terminals",
     "test_fork.py": "forks",
     "test_idle.py": "reads /proc",
+    "test_hostile.py": "limits of memory as Unix sets them",
     "test_lesson.py": "steers commands through pseudo-terminals",
     "test_mapping.py": "needs numpy, whose wheel Wine 8 cannot load",
+    "test_neighbours.py": "other users of Unix",
     "test_open.py": "owners, modes, links and FIFOs of Unix",
     "test_private.py": "forks",
     "test_restart.py": "forks",
     "test_signals.py": "SIGALRM",
+    "test_stress.py": "process groups of Unix",
+    "test_win32_lesson.py": "the C programs are run by Wine from Unix",
 }
 collect_ignore = list(NOT_ON_WINDOWS) if sys.platform == "win32" else []
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import pickle
 import signal
+import sys
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Self
 
+_NO_TIME_SECONDS = 0.1
+"""Ten of the ticks in which the time of a thread is counted."""
+
 
 def wait_until_asleep(pid: int | str = "self", tid: int | None = None) -> None:
     """Wait until a thread sleeps in the kernel; for children, their main thread.
@@ -24,6 +29,11 @@ def wait_until_asleep(pid: int | str = "self", tid: int | None = None) -> None:
     A test must not depend on it: the thread may sleep for another reason. It makes it likely that what was begun
     before is under way.
     """
+    is_asleep = _uses_no_time(pid, tid) if sys.platform == "win32" else _is_said_to_sleep(pid, tid)
+    testing.wait_until(is_asleep, PATIENCE_SECONDS, "it to sleep")
+
+
+def _is_said_to_sleep(pid: int | str, tid: int | None) -> Callable[[], bool]:
     file = Path(f"/proc/{pid}/task/{pid if tid is None else tid}/stat")
     seen = ["?", "?"]
 
@@ -31,7 +41,33 @@ def wait_until_asleep(pid: int | str = "self", tid: int | None = None) -> None:
         seen.append(file.read_text(errors="replace").rpartition(")")[2].split()[0])
         return seen[-2:] == ["S", "S"]
 
-    testing.wait_until(is_asleep, PATIENCE_SECONDS, "it to sleep")
+    return is_asleep
+
+
+def _uses_no_time(pid: int | str, tid: int | None) -> Callable[[], bool]:
+    """Windows does not say what a thread does, but what time it has used: none for a while, if it sleeps."""
+    import ctypes
+
+    kernel = ctypes.WinDLL("kernel32")  # type: ignore[attr-defined,unused-ignore]
+    kernel.OpenThread.restype = kernel.OpenProcess.restype = ctypes.c_void_p
+    query = 0x0400  # PROCESS_QUERY_INFORMATION; THREAD_QUERY_INFORMATION is 0x0040
+    handle = ctypes.c_void_p(kernel.OpenThread(0x0040, False, tid) if tid else kernel.OpenProcess(query, False, pid))
+    times_of = kernel.GetThreadTimes if tid else kernel.GetProcessTimes
+    since, last = time.monotonic(), b""
+
+    def is_asleep() -> bool:
+        nonlocal since, last
+        created, ended, in_kernel, in_user = (ctypes.create_string_buffer(8) for _ in range(4))
+        times_of(handle, created, ended, in_kernel, in_user)
+        now = in_kernel.raw + in_user.raw
+        if now != last:
+            since, last = time.monotonic(), now
+        if time.monotonic() - since < _NO_TIME_SECONDS:
+            return False
+        kernel.CloseHandle(handle)
+        return True
+
+    return is_asleep
 
 
 class Call:

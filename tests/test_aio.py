@@ -506,6 +506,7 @@ def test_queue_cannot_be_waited_for_in_two_loops_at_once() -> None:
     run(main)
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
 def test_forked_child_gets_helpers_of_its_own() -> None:
     q = penstock.aio.Queue()
 

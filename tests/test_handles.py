@@ -53,8 +53,11 @@ def test_name_is_looked_for_in_the_directory_of_names(kind: Any, options: Any, n
     handle.close()
 
 
-def test_another_directory_can_be_given(kind: Any, options: Any, name: str, tmp_path_on_shm: Path) -> None:
-    for given in (tmp_path_on_shm, str(tmp_path_on_shm), os.path.relpath(tmp_path_on_shm)):
+def test_another_directory_can_be_given(
+    kind: Any, options: Any, name: str, tmp_path_on_shm: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path_on_shm.parent)
+    for given in (tmp_path_on_shm, str(tmp_path_on_shm), tmp_path_on_shm.name):
         handle = kind(name, directory=given, **options)
         assert handle.path == str(tmp_path_on_shm / name)
         handle.close()

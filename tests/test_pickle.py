@@ -185,7 +185,7 @@ def test_copied_handle_is_another_handle_of_the_same_object(
 # ---- the start of processes ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+@pytest.mark.parametrize("method", [one for one in multiprocessing.get_all_start_methods() if one != "fork"])
 def test_handles_are_arguments_of_processes(method: Any) -> None:
     with penstock.Queue() as inbox, penstock.Queue() as outbox:
         process = multiprocessing.get_context(method).Process(target=echo, args=(inbox, outbox))
@@ -197,6 +197,7 @@ def test_handles_are_arguments_of_processes(method: Any) -> None:
         process.close()
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
 def test_handles_are_arguments_of_forked_processes() -> None:
     with penstock.Queue() as inbox, penstock.Queue() as outbox:
         process = multiprocessing.get_context("fork").Process(target=echo, args=(inbox, outbox))

@@ -167,8 +167,8 @@ def test_lock_that_was_held_when_the_machine_stopped_is_free(path: Path, lock_at
 def test_rings_are_written_anew_from_the_slots(path: Path) -> None:
     make(path).close()
     data = path.read_bytes()
-    rings_at = data.index(struct.pack("<10I", *range(10)))  # the ring of free slots, as it was at first
-    overwrite(path, rings_at - 64, random.Random(1).randbytes(3 * 64))
+    free = b"".join(struct.pack("<I60x", number) for number in range(10))  # as it was at first, each in its own line
+    overwrite(path, data.index(free) - 1024, random.Random(1).randbytes(3 * 1024))
     restart(path)
     with penstock.Queue.open(path) as q:
         assert q.get_many(20) == ITEMS

@@ -52,58 +52,72 @@ _close_handle = _function("CloseHandle", c_int32, c_void_p)
 
 
 def GetLastError() -> int:
+    """Return why the calling thread's last call failed. Calls that succeed leave it, but for `Create*`."""
     return ctypes.get_last_error() & 0xFFFFFFFF
 
 
 def SetLastError(dwErrCode: int) -> None:
+    """Set what `GetLastError` returns to the calling thread."""
     ctypes.set_last_error(c_int32(dwErrCode).value)
 
 
 def CreateMutex(lpMutexAttributes: Any, bInitialOwner: bool, lpName: str | None) -> int:
+    """Open the mutex of this name, or create one."""
     return _named(lpName, _create_mutex, lpMutexAttributes, bInitialOwner)
 
 
 def OpenMutex(dwDesiredAccess: int, bInheritHandle: bool, lpName: str | None) -> int:
+    """Open the mutex of this name."""
     return _named(lpName, _open_mutex, dwDesiredAccess, bInheritHandle)
 
 
 def ReleaseMutex(hMutex: int) -> bool:
+    """Give back a mutex that the calling thread has; one that it took more than once, once."""
     return bool(_release_mutex(hMutex))
 
 
 def CreateSemaphore(lpSemaphoreAttributes: Any, lInitialCount: int, lMaximumCount: int, lpName: str | None) -> int:
+    """Open the semaphore of this name, or create one."""
     return _named(lpName, _create_semaphore, lpSemaphoreAttributes, lInitialCount, lMaximumCount)
 
 
 def OpenSemaphore(dwDesiredAccess: int, bInheritHandle: bool, lpName: str | None) -> int:
+    """Open the semaphore of this name."""
     return _named(lpName, _open_semaphore, dwDesiredAccess, bInheritHandle)
 
 
 def ReleaseSemaphore(hSemaphore: int, lReleaseCount: int, lpPreviousCount: Any = None) -> bool:
+    """Add to a semaphore's count, and so let as many go on that wait for it."""
     return bool(_release_semaphore(hSemaphore, lReleaseCount, lpPreviousCount))
 
 
 def CreateEvent(lpEventAttributes: Any, bManualReset: bool, bInitialState: bool, lpName: str | None) -> int:
+    """Open the event of this name, or create one."""
     return _named(lpName, _create_event, lpEventAttributes, bManualReset, bInitialState)
 
 
 def OpenEvent(dwDesiredAccess: int, bInheritHandle: bool, lpName: str | None) -> int:
+    """Open the event of this name."""
     return _named(lpName, _open_event, dwDesiredAccess, bInheritHandle)
 
 
 def SetEvent(hEvent: int) -> bool:
+    """Set an event: all who wait for it go on or, if a wait resets it, the one that has waited longest."""
     return bool(_set_event(hEvent))
 
 
 def ResetEvent(hEvent: int) -> bool:
+    """Reset an event."""
     return bool(_reset_event(hEvent))
 
 
 def WaitForSingleObject(hHandle: int, dwMilliseconds: int) -> int:
+    """Wait for a mutex, a semaphore or an event, and take it."""
     return int(_wait_for_one(hHandle, dwMilliseconds))
 
 
 def WaitForMultipleObjects(nCount: int, lpHandles: Sequence[int], bWaitAll: bool, dwMilliseconds: int) -> int:
+    """Wait for one of several objects, or for all of them at once, and take it, or them."""
     if nCount > len(lpHandles):
         raise ValueError(f"nCount is {nCount}, but there are only {len(lpHandles)} handles")
     return int(_wait_for_many(nCount, (c_void_p * len(lpHandles))(*lpHandles), bWaitAll, dwMilliseconds))
@@ -117,6 +131,7 @@ def CreateFileMapping(
     dwMaximumSizeLow: int,
     lpName: str | None,
 ) -> int:
+    """Open the file mapping of this name, or create one."""
     file = hFile if hFile is None or isinstance(hFile, int) else msvcrt.get_osfhandle(hFile.fileno())
     return _named(
         lpName, _create_file_mapping, file, lpFileMappingAttributes, flProtect, dwMaximumSizeHigh, dwMaximumSizeLow
@@ -124,6 +139,7 @@ def CreateFileMapping(
 
 
 def OpenFileMapping(dwDesiredAccess: int, bInheritHandle: bool, lpName: str | None) -> int:
+    """Open the file mapping of this name."""
     return _named(lpName, _open_file_mapping, dwDesiredAccess, bInheritHandle)
 
 
@@ -134,6 +150,7 @@ def MapViewOfFile(
     dwFileOffsetLow: int,
     dwNumberOfBytesToMap: int,
 ) -> int:
+    """Map a part of a file mapping into this process's memory."""
     return (
         _map_view_of_file(hFileMappingObject, dwDesiredAccess, dwFileOffsetHigh, dwFileOffsetLow, dwNumberOfBytesToMap)
         or 0
@@ -141,14 +158,17 @@ def MapViewOfFile(
 
 
 def UnmapViewOfFile(lpBaseAddress: int) -> bool:
+    """Unmap the view that an address lies in."""
     return bool(_unmap_view_of_file(lpBaseAddress))
 
 
 def FlushViewOfFile(lpBaseAddress: int, dwNumberOfBytesToFlush: int) -> bool:
+    """Write what was written to a view to its file."""
     return bool(_flush_view_of_file(lpBaseAddress, dwNumberOfBytesToFlush))
 
 
 def CloseHandle(hObject: int) -> bool:
+    """Close a handle. An object goes with its last handle, whoever has it; who waits for it goes on waiting."""
     return bool(_close_handle(hObject))
 
 
