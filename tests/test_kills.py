@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.timeout(400)
 
-ROUNDS = 20
+ROUNDS = 12
 MOST = 2_000
 """Items of one producer."""
 WAYS = ("get", "lease")
