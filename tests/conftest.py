@@ -45,6 +45,7 @@ NOT_ON_WINDOWS = {
     "test_signals.py": "SIGALRM",
     "test_stress.py": "process groups of Unix",
     "test_win32_lesson.py": "the C programs are run by Wine from Unix",
+    "test_win32_session.py": "terminals and signals of Unix",
 }
 collect_ignore = list(NOT_ON_WINDOWS) if sys.platform == "win32" else []
 
