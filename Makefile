@@ -74,7 +74,7 @@ wheel: | $(READY) ## a wheel for Python 3.11 and newer, into dist
 	$(BIN)/python -m maturin build --release --locked --out dist
 
 bench: build $(PEERS) ## five minutes beside what people use today, into docs/benchmarks.md
-	$(BIN)/penstock bench --usual --bars --seconds 0.2 --json $(TARGET)/bench.json \
+	$(BIN)/penstock bench --usual --bars --seconds 0.4 --json $(TARGET)/bench.json \
 	    --page docs/benchmarks.md --chart docs/benchmarks.svg
 
 bench-all: build $(PEERS) ## an hour: every axis, and the core alone
