@@ -17,6 +17,7 @@ use crate::error::{Error, Result};
 use crate::event;
 use crate::fault::{self, Remedy};
 use crate::layout::{Owner, SlotHead, State, state_of};
+use crate::rings::between;
 use crate::slots::{look, shift};
 use crate::sys;
 
@@ -107,6 +108,9 @@ impl Queue {
             held.finish();
             return Err(shut);
         }
+        if len > self.plan.inline_bytes {
+            self.bring_the_warmest_forward(&held)?;
+        }
         let Some((number, slot, word)) = self.next_free(&held)? else {
             held.finish();
             return Err(Error::Full);
@@ -121,6 +125,29 @@ impl Queue {
         fault::point("reserve: taken");
         held.finish();
         Ok(Reservation { number, word, len, me })
+    }
+
+    /// Lets the free slot that was freed last have its turn now: for a large item it matters that its room is still in a
+    /// cache, and a queue that is never full then takes no more memory than it has items at a time.
+    ///
+    /// The entries between head and tail are the producers'. Killed between the two stores, one slot is named twice and another
+    /// not at all, and whoever inherits the lock writes the ring anew.
+    fn bring_the_warmest_forward(&self, _held: &Held<'_>) -> Result<()> {
+        let line = &self.control().put;
+        let head = line.free_head.load(Relaxed);
+        // Acquire: pairs with the consumer's release of the tail; its entries are seen.
+        let tail = self.control().free.tail.load(Acquire);
+        line.free_tail_seen.store(tail, Relaxed);
+        let count = between(head, tail, self.plan.slots)
+            .map_err(|_| self.segment().poison("its free ring is longer than its slots"))?;
+        if count > 1 {
+            let (free, last) = (self.slots().free(), tail.wrapping_sub(1));
+            let (coldest, warmest) = (free.get(head), free.get(last));
+            free.set(head, warmest);
+            fault::point("reserve: in the middle of a swap");
+            free.set(last, coldest);
+        }
+        Ok(())
     }
 
     /// The file system must give the room before anything is stored there; if it will not, the slot goes back.
