@@ -244,7 +244,7 @@ impl<'a> Slots<'a> {
 
     /// The same for the first `count` slots that `ring` names from `head` on, or for as many as may be on their way at a
     /// time: they travel together.
-    #[inline]
+    #[inline(never)] // once for several items; inlined, it takes registers from what is done for each
     pub fn expect_next(&self, ring: Ring<'_>, head: u64, count: u64) {
         (0..count.min(AHEAD)).for_each(|one| self.expect(ring.get(head.wrapping_add(one))));
     }
