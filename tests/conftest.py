@@ -36,6 +36,7 @@ NOT_ON_WINDOWS = {
     "test_fork.py": "forks",
     "test_idle.py": "reads /proc",
     "test_hostile.py": "limits of memory as Unix sets them",
+    "test_instructions.py": "counts with valgrind",
     "test_lesson.py": "steers commands through pseudo-terminals",
     "test_mapping.py": "needs numpy, whose wheel Wine 8 cannot load",
     "test_neighbours.py": "other users of Unix",
