@@ -62,6 +62,15 @@ def overwrite(path: Path, at: int, data: bytes) -> None:
         file.write(data)
 
 
+def free_ring_at(data: bytes) -> int:
+    """Find where the file has each of ten slots' numbers once, in any order, each in a line of its own."""
+    for at in range(PAGE, len(data) - 640, 64):
+        lines = [struct.unpack_from("<I60s", data, at + 64 * n) for n in range(10)]
+        if sorted(lines) == [(number, bytes(60)) for number in range(10)]:
+            return at
+    raise AssertionError("there is no ring of ten free slots")
+
+
 def tear(path: Path, item: bytes) -> None:
     """Overwrite the end of an item in the file."""
     at = path.read_bytes().index(item) + len(item)
@@ -166,9 +175,7 @@ def test_lock_that_was_held_when_the_machine_stopped_is_free(path: Path, lock_at
 
 def test_rings_are_written_anew_from_the_slots(path: Path) -> None:
     make(path).close()
-    data = path.read_bytes()
-    free = b"".join(struct.pack("<I60x", number) for number in range(10))  # as it was at first, each in its own line
-    overwrite(path, data.index(free) - 1024, random.Random(1).randbytes(3 * 1024))
+    overwrite(path, free_ring_at(path.read_bytes()) - 1024, random.Random(1).randbytes(3 * 1024))
     restart(path)
     with penstock.Queue.open(path) as q:
         assert q.get_many(20) == ITEMS
