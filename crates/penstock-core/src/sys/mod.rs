@@ -19,33 +19,53 @@
 pub mod model;
 #[cfg(loom)]
 pub use model::{
-    BUILDER, Draft, Facts, File, ForkLocked, Host, Map, Pulse, Slept, UNFINISHED, epoch, errno_is_no_space, host,
-    now_ms, process_id, sleep, sleep_any, spin_cpus, thread_id, unix_ms, unlink_if_same, user_id, wake,
+    BUILDER, Draft, Facts, File, ForkLocked, Host, Map, Pulse, UNFINISHED, epoch, errno_is_no_space, host, now_ms,
+    process_id, sleep, sleep_any, spin_cpus, thread_id, unix_ms, unlink_if_same, user_id, wake,
 };
 
 #[cfg(all(target_os = "linux", not(loom)))]
 mod linux;
 #[cfg(all(target_os = "linux", not(loom)))]
-pub use linux::{
-    BUILDER, Directory, Draft, Facts, Features, File, ForkLocked, Host, Map, Pulse, Slept, UNFINISHED, check_directory,
-    default_directory, epoch, errno_is_no_space, features, host, map_plain_file, now_ms, process_id, sleep, sleep_any,
-    spin_cpus, thread_id, unix_ms, unlink_if_same, user_id, wake,
+pub use linux::{default_directory, features, host, now_ms, sleep, sleep_any, wake};
+
+#[cfg(all(target_os = "macos", not(loom)))]
+mod macos;
+#[cfg(all(target_os = "macos", not(loom)))]
+pub use macos::{default_directory, features, host, now_ms, sleep, sleep_any, wake};
+
+#[cfg(all(any(target_os = "linux", target_os = "macos"), not(loom)))]
+mod unix;
+#[cfg(all(any(target_os = "linux", target_os = "macos"), not(loom)))]
+pub use unix::{
+    BUILDER, Directory, Draft, Facts, Features, File, ForkLocked, Host, Map, Pulse, UNFINISHED, check_directory, epoch,
+    errno_is_no_space, map_plain_file, process_id, spin_cpus, thread_id, unix_ms, unlink_if_same, user_id,
 };
-#[cfg(all(target_os = "linux", feature = "crash-points", not(loom)))]
-pub use linux::{die, stop_self};
+#[cfg(all(any(target_os = "linux", target_os = "macos"), feature = "crash-points", not(loom)))]
+pub use unix::{die, stop_self};
 
 #[cfg(all(windows, not(loom)))]
 mod windows;
 #[cfg(all(windows, not(loom)))]
 pub use windows::{
-    BUILDER, Directory, Draft, Facts, Features, File, ForkLocked, Host, Map, Pulse, Slept, UNFINISHED, check_directory,
+    BUILDER, Directory, Draft, Facts, Features, File, ForkLocked, Host, Map, Pulse, UNFINISHED, check_directory,
     default_directory, epoch, errno_is_no_space, features, host, map_plain_file, now_ms, process_id, sleep, sleep_any,
     spin_cpus, thread_id, unix_ms, unlink_if_same, user_id, wake,
 };
 #[cfg(all(windows, feature = "crash-points", not(loom)))]
 pub use windows::{die, stop_self};
 
-#[cfg(not(any(target_os = "linux", windows, loom)))]
+#[cfg(not(any(target_os = "linux", target_os = "macos", windows, loom)))]
 compile_error!(
     "penstock-core has no operating-system layer for this target yet: see src/sys/mod.rs for what one provides"
 );
+
+/// Why a sleep ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Slept {
+    /// Woken, or the word had changed already.
+    Woken,
+    /// The bound passed.
+    TimedOut,
+    /// A signal arrived. Never so on Windows.
+    Interrupted,
+}

@@ -7,6 +7,7 @@
 //! Causes are a wake-up; a deadline, for those who are impatient; and, once somebody has died, the bound of the sleep.
 //! It passes at any moment, at the latest when nobody else can run.
 
+use super::Slept;
 use crate::atomic::AtomicU32;
 use crate::atomic::Ordering::{AcqRel, Acquire, Relaxed, SeqCst};
 use crate::atomic::model::{self as words, Doom, Process};
@@ -122,17 +123,6 @@ fn last_rites(process: Process) {
 }
 
 // ---------------------------------------------------------------------------------------------- sleep and wake
-
-/// Why a sleep ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Slept {
-    /// Woken, or the word had changed already.
-    Woken,
-    /// The bound passed.
-    TimedOut,
-    /// A signal arrived.
-    Interrupted,
-}
 
 impl Kernel {
     fn can_bound_pass(&self) -> bool {

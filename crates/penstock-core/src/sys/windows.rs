@@ -27,7 +27,7 @@ pub use process::{
 #[cfg(feature = "crash-points")]
 pub use process::{die, stop_self};
 pub use pulse::Pulse;
-pub use sleeping::{Slept, sleep, sleep_any, wake};
+pub use sleeping::{sleep, sleep_any, wake};
 pub use trust::user_id;
 
 use crate::error::Error;

@@ -1,25 +1,11 @@
 //! What this machine, and a directory on it, can do: found out by trying.
 
-use super::{PAGE, c_path, close_raw, host, is_locked, last_errno, open_raw};
+use super::file_system::open_unnamed;
+use super::host;
+use crate::sys::unix::{Features, PAGE, close_raw, is_locked, last_errno};
 use std::path::Path;
 use std::ptr;
 use std::sync::atomic::AtomicU32;
-
-/// What the machine or the directory's file system has of what is used here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(clippy::struct_excessive_bools, reason = "a list of yes and no")]
-pub struct Features {
-    /// Locks that belong to an open file: the signs of life.
-    pub ofd_locks: bool,
-    /// Sleeping on a word of shared memory.
-    pub futex: bool,
-    /// Sleeping on several at once.
-    pub futex_waitv: bool,
-    /// Files without a name until they are complete.
-    pub otmpfile: bool,
-    /// Pages that a forked child finds empty.
-    pub wipe_on_fork: bool,
-}
 
 /// Tries each. `directory` must exist.
 #[must_use]
@@ -51,7 +37,7 @@ fn has_futex() -> bool {
 }
 
 fn has_unnamed_files(directory: &Path) -> bool {
-    let fd = open_raw(&c_path(directory), libc::O_RDWR | libc::O_TMPFILE);
+    let fd = open_unnamed(directory);
     if fd >= 0 {
         close_raw(fd);
         return true;

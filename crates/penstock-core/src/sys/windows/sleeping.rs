@@ -6,6 +6,7 @@
 //! shows that nobody sleeps. A killed sleeper takes at most the post that was meant for it; the next one to sleep finds
 //! out by its bound, which every sleep has.
 
+use crate::sys::Slept;
 use std::collections::HashMap;
 use std::mem::size_of;
 use std::os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle};
@@ -18,17 +19,6 @@ use windows_sys::Win32::System::Threading::{
     CreateSemaphoreW, ReleaseSemaphore, WaitForMultipleObjects, WaitForSingleObject, WaitOnAddress, WakeByAddressAll,
     WakeByAddressSingle,
 };
-
-/// Why a sleep ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Slept {
-    /// Woken, or the word had changed already.
-    Woken,
-    /// The bound passed.
-    TimedOut,
-    /// A signal arrived. Never so here.
-    Interrupted,
-}
 
 /// A mapped segment, and the semaphores of its words that this process has used so far.
 #[derive(Debug)]

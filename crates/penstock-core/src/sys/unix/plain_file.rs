@@ -2,9 +2,9 @@
 //!
 //! Any file system will do, because nothing here needs more of it than a shared map: no signs of life, no waiting.
 
-use super::{
-    Facts, Map, c_path, close_raw, commit_raw, errno_is_no_space, fstat, last_errno, open_raw, os_error, unlink_if_same,
-};
+use super::file::{Facts, fstat, unlink_if_same};
+use super::map::Map;
+use super::{c_path, close_raw, errno_is_no_space, last_errno, open_raw, os_error, system};
 use crate::error::{Error, Result};
 use std::path::Path;
 
@@ -84,31 +84,8 @@ fn map_opened(name: &str, fd: i32, bytes: Option<u64>, writable: bool) -> Result
         if !writable {
             return bad(want, format!("at most {}, the length of '{name}', which is not to be written", facts.len));
         }
-        grow(name, fd, facts.len, want)?;
+        system::grow(name, fd, facts.len, want)?;
     }
     let facts = fstat(fd).ok_or_else(|| os_error(name, "looking at it"))?;
     Map::of(fd, name, len, writable).map(|map| (map, facts))
-}
-
-/// Makes the file longer and gives it the room. First the room, then the length: so a failure leaves the length as it
-/// was. Never shortens what somebody else has made longer meanwhile.
-fn grow(name: &str, fd: i32, from: u64, to: u64) -> Result<()> {
-    let signed = |n: u64| libc::off64_t::try_from(n).map_err(|_| Error::NoSpace { name: name.to_owned(), bytes: to });
-    let (at, len) = (signed(from)?, signed(to - from)?);
-    loop {
-        // SAFETY: no memory is passed.
-        if unsafe { libc::fallocate64(fd, libc::FALLOC_FL_KEEP_SIZE, at, len) } == 0 {
-            break;
-        }
-        match last_errno() {
-            libc::EINTR => {}
-            libc::EOPNOTSUPP | libc::ENOSYS => break,
-            libc::EFBIG => return Err(Error::NoSpace { name: name.to_owned(), bytes: to - from }),
-            errno if errno_is_no_space(errno) => {
-                return Err(Error::NoSpace { name: name.to_owned(), bytes: to - from });
-            }
-            _ => return Err(os_error(name, "making room in its file")),
-        }
-    }
-    commit_raw(fd, name, from, to - from)
 }
