@@ -65,8 +65,8 @@ stress: build ## long random runs and kills: ten minutes at most, and a table of
 windows: | $(READY) ## the wheel for Windows, and all tests that mean something there, under Wine (Debian only)
 	tools/windows/test.sh
 
-cross: | $(READY) ## type-check for Windows' own compiler
-	tools/windows/cargo.sh check --locked -p penstock-core --target x86_64-pc-windows-msvc
+cross: | $(READY) ## type-check for macOS and for Windows' own compiler; the core's tests on aarch64 (Debian only)
+	tools/cross/check.sh
 
 build: $(EXTENSION) ## the extension module, into python/penstock
 

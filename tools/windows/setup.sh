@@ -6,6 +6,7 @@
 # programs frozen with it. A `python.exe` around its DLL, and the modules in Python of a Linux CPython of the same version,
 # make it whole. It is for tests on this machine: nothing of it is ever distributed.
 . "$(dirname "$0")/common.sh"
+. "$(dirname "$0")/../cross/packages.sh"
 cd "$(dirname "$0")/../.."
 
 PACKAGES="wine wine64 gcc-mingw-w64-x86-64 binutils-mingw-w64-x86-64 rustc-web rust-web-src cargo-web"
@@ -14,23 +15,6 @@ VERSION=3.11
 LOCK=requirements/windows.txt
 mark=$cache/.ready
 want="$(cat "$0" "$LOCK" | cksum) $VERSION"
-
-install_packages() {
-    # Not fast, but right: a package counts only when dpkg says that it is wholly installed.
-    missing=
-    for package in $PACKAGES; do
-        dpkg-query -W -f '${db:Status-Status}\n' "$package" 2>/dev/null | grep -qx installed || missing="$missing $package"
-    done
-    [ -n "$missing" ] || return 0
-    command -v apt-get >/dev/null 2>&1 ||
-        fail "cannot be tried on Windows here: it needs$missing, which only Debian's apt-get is known to install."
-    [ "$(id -u)" = 0 ] ||
-        fail "cannot be tried on Windows yet: run 'apt-get install$missing' as root and then make windows again."
-    echo "Installing$missing (once) ..."
-    # shellcheck disable=SC2086 # a list of words
-    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $missing; } >"$cache/apt.log" 2>&1 ||
-        fail "cannot be tried on Windows here: apt-get could not install$missing; $cache/apt.log says why."
-}
 
 # Sets `linux_python` to a Linux CPython of the version to assemble.
 find_linux_python() {
@@ -113,6 +97,6 @@ assemble() {
 }
 
 mkdir -p "$cache"
-install_packages
+install_packages "on Windows" "make windows" "$cache/apt.log" $PACKAGES # shellcheck disable=SC2086
 make_prefix
 [ "$(cat "$mark" 2>/dev/null)" = "$want" ] || assemble

@@ -8,10 +8,10 @@ cd "$here/../.."
 "$here/setup.sh"
 trap 'wineserver -k || true' EXIT
 
-"$here/cargo.sh" test --locked -p penstock-core --target "$target" --features crash-points --lib --test windows
+"$here/../cross/cargo.sh" test --locked -p penstock-core --target "$target" --features crash-points --lib --test windows
 
 (
-    . "$here/toolchain.sh"
+    . "$here/../cross/toolchain.sh"
     rm -rf dist/windows
     .venv/bin/python -m maturin build --release --locked --target "$target" --out dist/windows
 )

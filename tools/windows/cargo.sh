@@ -1,4 +1,0 @@
-#!/bin/sh
-# Runs cargo for another target than this machine's; tests then run under Wine.
-. "$(dirname "$0")/toolchain.sh"
-exec /usr/bin/cargo "$@"
