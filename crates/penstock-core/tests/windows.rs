@@ -4,9 +4,11 @@
 #[path = "common/portable.rs"]
 mod common;
 
-use common::{Place, get, item, patiently, plan, put};
-use penstock_core::queue::Expectation;
+use common::{Place, at_once, get, item, patiently, plan, put};
+use penstock_core::queue::{Expectation, Plan};
 use penstock_core::segment::{Lifetime, Trust};
+use penstock_core::semaphore::{self, Semaphore};
+use penstock_core::signal::Event;
 use penstock_core::{Deadline, Error, Location, Mutex, Queue};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -29,6 +31,14 @@ fn open(location: &Location) -> Queue {
     Queue::open(location, &Expectation::default(), Trust::OwnOnly).expect("opened")
 }
 
+/// Does it and dies at the crash point of that number on the way, if there are as many.
+#[cfg(feature = "crash-points")]
+fn dying_at(point: i64, act: impl FnOnce()) {
+    penstock_core::fault::arm(point);
+    act();
+    penstock_core::fault::arm(-1);
+}
+
 /// Not a test of its own: what a child does.
 #[test]
 fn child() {
@@ -47,13 +57,44 @@ fn child() {
             assert_eq!(mutex.try_take(), Ok(false), "nobody died before");
             std::process::abort();
         }
+        "scratch" => {
+            let _queue = Queue::create(&location, &Plan { lifetime: Lifetime::WhileOpen, ..plan(1, 0, 100) });
+            std::process::abort();
+        }
         #[cfg(feature = "crash-points")]
-        "die" => {
+        "deed" => {
+            let (point, deed, len) = (number / 1_000_000, number / 100_000 % 10, number % 100_000);
             let queue = open(&location);
-            penstock_core::fault::arm(number);
-            put(&queue, &item(7, 300)).expect("room");
-            get(&queue).expect("an item");
-            penstock_core::fault::arm(-1);
+            let (deed, len) = (usize::try_from(deed).expect("small"), usize::try_from(len).expect("small"));
+            dying_at(point, || (DEEDS[deed].act)(&queue, len));
+        }
+        #[cfg(feature = "crash-points")]
+        "attach" => dying_at(number, || drop(open(&location))),
+        #[cfg(feature = "crash-points")]
+        "create" => dying_at(number, || drop(Queue::create(&location, &plan(2, 0, 100)).expect("created"))),
+        #[cfg(feature = "crash-points")]
+        "mutex" => {
+            let mutex = Mutex::open(&location, None, Trust::OwnOnly).expect("opened");
+            dying_at(number, || {
+                mutex.try_take().expect("free");
+                mutex.release().expect("released");
+            });
+        }
+        #[cfg(feature = "crash-points")]
+        "event" => {
+            let event = Event::open(&location, None, None, Trust::OwnOnly).expect("opened");
+            dying_at(number, || {
+                event.set();
+                event.try_wait().expect("set");
+            });
+        }
+        #[cfg(feature = "crash-points")]
+        "semaphore" => {
+            let semaphore = Semaphore::open(&location, None, None, Trust::OwnOnly).expect("opened");
+            dying_at(number, || {
+                semaphore.try_acquire().expect("three");
+                semaphore.release(1).expect("and back");
+            });
         }
         other => panic!("no task {other} {number}"),
     }
@@ -162,34 +203,240 @@ fn the_mutex_of_a_dead_process_is_handed_on() {
     mutex.release().expect("released");
 }
 
-/// The child puts an item and gets the oldest. Wherever it dies, what is there afterwards is whole, in order, and ours
-/// is there unless the child has taken it.
+/// What a child does to a queue with items 1 and 2 in it.
 #[cfg(feature = "crash-points")]
-#[test]
-fn a_process_may_die_at_every_point_of_a_put_and_a_get() {
-    let place = Place::new("die");
-    let mut deaths = 0;
-    for point in 0..200 {
-        let location = place.at(&format!("q{point}"));
-        let queue = Queue::create(&location, &plan(4, 0, 1000)).expect("created");
-        put(&queue, &item(1, 300)).expect("room");
-        let ended = start(&location, &format!("die {point}")).wait().expect("waited for");
-        let mut left = Vec::new();
+struct Deed {
+    name: &'static str,
+    act: fn(&Queue, usize),
+    /// What may be left of it, wherever the child dies; the last is what is left when it does not.
+    left: &'static [&'static [u32]],
+}
+
+#[cfg(feature = "crash-points")]
+const DEEDS: [Deed; 8] = [
+    Deed {
+        name: "put and get",
+        act: |queue, len| {
+            put(queue, &item(7, len)).expect("room");
+            get(queue).expect("an item");
+        },
+        left: &[&[1, 2], &[1, 2, 7], &[2, 7]],
+    },
+    Deed {
+        name: "put and get a batch",
+        act: |queue, len| {
+            let bytes = [item(7, len), item(8, len)].concat();
+            assert_eq!(at_once(|wait| queue.put_batch(&bytes, wait)), Ok(2));
+            let (mut out, mut lens) = (Vec::new(), Vec::new());
+            assert_eq!(at_once(|wait| queue.get_batch(2, &mut out, &mut lens, wait)).expect("items"), 2);
+        },
+        left: &[&[1, 2], &[1, 2, 7], &[1, 2, 7, 8], &[2, 7, 8], &[7, 8]],
+    },
+    Deed {
+        name: "lease and ack",
+        act: |queue, _| {
+            let lease = at_once(|wait| queue.lease(wait)).expect("an item");
+            at_once(|wait| queue.ack(&lease, wait)).expect("acknowledged");
+        },
+        left: &[&[1, 2], &[2]],
+    },
+    Deed {
+        name: "lease and give back",
+        act: |queue, _| {
+            let lease = at_once(|wait| queue.lease(wait)).expect("an item");
+            at_once(|wait| queue.give_back(&lease, wait)).expect("given back");
+        },
+        left: &[&[1, 2]],
+    },
+    Deed {
+        name: "reserve and commit",
+        act: |queue, len| {
+            let room = at_once(|wait| queue.reserve(len, wait)).expect("room");
+            // SAFETY: the reservation is ours, and of this length.
+            unsafe { std::ptr::copy_nonoverlapping(item(7, len).as_ptr(), queue.reserved_bytes(&room), len) };
+            at_once(|wait| queue.commit(&room, len, wait)).expect("sent");
+        },
+        left: &[&[1, 2], &[1, 2, 7]],
+    },
+    Deed {
+        name: "reserve and cancel",
+        act: |queue, len| {
+            let room = at_once(|wait| queue.reserve(len, wait)).expect("room");
+            at_once(|wait| queue.cancel(&room, wait)).expect("given back");
+        },
+        left: &[&[1, 2]],
+    },
+    Deed {
+        name: "purge",
+        act: |queue, _| assert_eq!(at_once(|wait| queue.purge(wait)), Ok(2)),
+        left: &[&[1, 2], &[2], &[]],
+    },
+    Deed {
+        name: "shut down",
+        act: |queue, _| at_once(|wait| queue.shut_down(wait)).expect("shut down"),
+        left: &[&[1, 2]],
+    },
+];
+
+/// Has a child do that. False: it died at its crash point.
+#[cfg(feature = "crash-points")]
+fn lives(location: &Location, task: &str) -> bool {
+    match start(location, task).wait().expect("waited for").code() {
+        Some(0) => true,
+        Some(9) => false,
+        other => panic!("the child that was to {task} ended with {other:?}"),
+    }
+}
+
+/// Has children do it and die, each one point later, until one does not. Returns how many died.
+#[cfg(feature = "crash-points")]
+fn die_at_every_point(what: &str, mut once: impl FnMut(i64) -> bool) -> u32 {
+    for point in 0..400 {
+        if once(point) {
+            return u32::try_from(point).expect("few");
+        }
+    }
+    panic!("{what}: the child never came to its end");
+}
+
+#[cfg(feature = "crash-points")]
+fn die_in(deed: usize, len: usize) -> u32 {
+    let Deed { name, left: may_be_left, .. } = &DEEDS[deed];
+    let place = Place::new(&format!("die-{deed}-{len}"));
+    die_at_every_point(name, |point| {
+        let location = place.at("q");
+        let fixed = u64::try_from(len).expect("short");
+        let queue = Queue::create(&location, &plan(4, fixed, fixed)).expect("created");
+        (1..3).for_each(|id| put(&queue, &item(id, len)).expect("room"));
+        let lived = lives(
+            &location,
+            &format!("deed {}", point * 1_000_000 + i64::try_from(deed * 100_000 + len).expect("small")),
+        );
         drop(open(&location)); // a newcomer repairs
+        let mut left = Vec::new();
         while let Ok(bytes) = get(&queue) {
             left.push(common::id_of(&bytes).expect("whole"));
         }
-        assert!([&[1u32][..], &[1, 7], &[7]].contains(&&left[..]), "point {point} left {left:?}");
-        for id in 0..4 {
-            put(&queue, &item(id, 300)).expect("all slots are free again");
+        assert!(may_be_left.contains(&&left[..]), "{name}, {len} bytes, dead at {point}: left {left:?}");
+        assert!(!lived || may_be_left.last() == Some(&&left[..]), "{name}: alive, left {left:?}");
+        if !queue.is_shut_down() {
+            (0..4).for_each(|id| put(&queue, &item(id, len)).expect("all slots are free again"));
         }
         queue.segment().unlink().expect("removed");
-        if ended.success() {
-            assert_eq!(left, [7]);
-            assert!(deaths > 20, "only {deaths} points");
-            return;
-        }
-        deaths += 1;
+        lived
+    })
+}
+
+/// Wherever the child dies, what is there afterwards is whole and in order, nothing is lost but what it may have taken, and
+/// the whole capacity is free.
+#[cfg(feature = "crash-points")]
+#[test]
+fn a_process_may_die_at_every_point_of_every_verb() {
+    let mut deaths = 0;
+    for (deed, Deed { name, .. }) in DEEDS.iter().enumerate() {
+        let few = die_in(deed, 64);
+        println!("{name}: died at {few} points");
+        deaths += few;
     }
-    panic!("the child never came to its end");
+    // Put, batch, lease, reservation of what does not fit a slot, so that its room is committed on the way.
+    for deed in [0, 2, 3, 4, 5] {
+        deaths += die_in(deed, 50_000);
+    }
+    assert!(deaths > 150, "only {deaths} points");
+}
+
+#[cfg(feature = "crash-points")]
+#[test]
+fn a_process_may_die_at_every_point_of_attaching_and_detaching() {
+    let place = Place::new("die-attaching");
+    let location = place.at("q");
+    let queue = Queue::create(&location, &plan(2, 0, 100)).expect("created");
+    put(&queue, b"whole").expect("room");
+    let deaths = die_at_every_point("attach", |point| {
+        let lived = lives(&location, &format!("attach {point}"));
+        drop(open(&location)); // a newcomer removes the dead
+        assert_eq!(queue.segment().table().expect("a table").list().len(), 1, "dead at {point}");
+        lived
+    });
+    assert!(deaths > 3, "only {deaths} points");
+    assert_eq!(get(&queue).expect("an item"), b"whole");
+}
+
+#[cfg(feature = "crash-points")]
+#[test]
+fn a_process_may_die_at_every_point_of_creating_a_queue() {
+    let place = Place::new("die-creating");
+    let deaths = die_at_every_point("create", |point| {
+        let location = place.at("q");
+        let lived = lives(&location, &format!("create {point}"));
+        let (queue, _) = Queue::open_or_create(&location, &plan(2, 0, 100), &Expectation::default(), Trust::OwnOnly)
+            .unwrap_or_else(|error| panic!("dead at {point}: {error}"));
+        put(&queue, b"whole").expect("room");
+        assert_eq!(get(&queue).expect("an item"), b"whole");
+        queue.segment().unlink().expect("removed");
+        lived
+    });
+    assert!(deaths > 3, "only {deaths} points");
+    // What is a minute old counts as given up; these are made so old.
+    let long_ago = std::time::SystemTime::now() - Duration::from_secs(120);
+    for entry in place.entries() {
+        let file = std::fs::OpenOptions::new().write(true).open(place.path().join(entry)).expect("there");
+        file.set_modified(long_ago).expect("made older");
+    }
+    assert!(!place.entries().is_empty(), "some died while they built");
+    penstock_core::listing::remove_stale(place.path()).expect("looked for");
+    assert_eq!(place.entries(), [""; 0], "what the dead had begun is removed");
+}
+
+#[cfg(feature = "crash-points")]
+#[test]
+fn a_process_may_die_at_every_point_of_a_mutex_a_semaphore_and_an_event() {
+    let place = Place::new("die-signals");
+    let wait = || Deadline::after(Some(Duration::from_secs(20)));
+    let mut tick = || Ok(());
+    let mutex_at = place.at("mutex");
+    let mutex = Mutex::create(&mutex_at, Lifetime::UntilUnlinked).expect("created");
+    let deaths = die_at_every_point("mutex", |point| {
+        let lived = lives(&mutex_at, &format!("mutex {point}"));
+        mutex.take(wait(), &mut tick).unwrap_or_else(|error| panic!("dead at {point}: {error}"));
+        mutex.release().expect("released");
+        lived
+    });
+    assert!(deaths > 1, "only {deaths} points of a mutex");
+    let event_at = place.at("event");
+    let event = Event::create(&event_at, true, Lifetime::UntilUnlinked).expect("created");
+    let deaths = die_at_every_point("event", |point| {
+        let lived = lives(&event_at, &format!("event {point}"));
+        event.set();
+        event.wait(wait(), &mut tick).unwrap_or_else(|error| panic!("dead at {point}: {error}"));
+        assert!(event.try_wait().is_err(), "dead at {point}: it resets itself");
+        lived
+    });
+    assert!(deaths > 1, "only {deaths} points of an event");
+    let semaphore_at = place.at("semaphore");
+    let deaths = die_at_every_point("semaphore", |point| {
+        let three = semaphore::Plan { value: 3, maximum: 3, lifetime: Lifetime::UntilUnlinked };
+        let semaphore = Semaphore::create(&semaphore_at, &three).expect("created");
+        let lived = lives(&semaphore_at, &format!("semaphore {point}"));
+        let value = semaphore.value().expect("a value");
+        assert!(value == 3 || (value == 2 && !lived), "dead at {point}: {value}");
+        (0..value).for_each(|_| semaphore.try_acquire().expect("as many as it says"));
+        assert!(semaphore.try_acquire().is_err());
+        semaphore.release(3).expect("and back");
+        semaphore.segment().unlink().expect("removed");
+        lived
+    });
+    assert!(deaths > 1, "only {deaths} points of a semaphore");
+}
+
+/// What the last user would have removed stays when that is killed; whoever comes next finds nobody and makes it anew.
+#[test]
+fn a_while_open_name_is_free_when_all_its_users_were_killed() {
+    let place = Place::new("while-open-killed");
+    let location = place.at("q");
+    assert!(!start(&location, "scratch").wait().expect("waited for").success());
+    let removed = penstock_core::listing::remove_stale(place.path()).expect("looked for");
+    assert_eq!(removed.len(), 1);
+    assert_eq!(place.entries(), [""; 0]);
+    Queue::create(&location, &plan(1, 0, 100)).expect("the name is free").segment().unlink().expect("removed");
 }
