@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -46,7 +47,7 @@ NOT_ON_WINDOWS = {
     "test_signals.py": "SIGALRM",
     "test_stress.py": "process groups of Unix",
     "test_win32_lesson.py": "the C programs are run by Wine from Unix",
-    "test_win32_session.py": "terminals and signals of Unix",
+    "test_win32_session.py": "our own objects, where kernel32 is not there to be called",
 }
 collect_ignore = list(NOT_ON_WINDOWS) if sys.platform == "win32" else []
 
@@ -55,6 +56,11 @@ def pytest_report_header() -> list[str]:
     """Say which files are left out here, and why."""
     return [f"left out on Windows: {file}: {NOT_ON_WINDOWS[file]}" for file in collect_ignore]
 
+
+# Under nohup, or in the background of a script, these are ignored, and children would go on ignoring them: tests send them.
+for _name in ("SIGHUP", "SIGINT"):
+    if hasattr(signal, _name) and signal.getsignal(getattr(signal, _name)) is signal.SIG_IGN:
+        signal.signal(getattr(signal, _name), signal.SIG_DFL if _name == "SIGHUP" else signal.default_int_handler)
 
 # The same examples each time: a test fails for everybody or for nobody. `tests/stress` is where chance is let in.
 hypothesis.settings.register_profile("suite", derandomize=True, deadline=None, database=None)
