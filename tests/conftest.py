@@ -57,7 +57,7 @@ def pytest_report_header() -> list[str]:
     return [f"left out on Windows: {file}: {NOT_ON_WINDOWS[file]}" for file in collect_ignore]
 
 
-# Under nohup, or in the background of a script, these are ignored, and children would go on ignoring them: tests send them.
+# Under nohup, or in the background of a script, these are ignored, and so by children, to which tests send them.
 for _name in ("SIGHUP", "SIGINT"):
     if hasattr(signal, _name) and signal.getsignal(getattr(signal, _name)) is signal.SIG_IGN:
         signal.signal(getattr(signal, _name), signal.SIG_DFL if _name == "SIGHUP" else signal.default_int_handler)
