@@ -95,28 +95,18 @@ if sys.platform == "win32":
         WaitForSingleObject,
     )
 else:
-    from penstock.win32._calls import (
-        CloseHandle,
-        CreateEvent,
+    from penstock.win32._events import CreateEvent, OpenEvent, ResetEvent, SetEvent
+    from penstock.win32._file_mappings import (
         CreateFileMapping,
-        CreateMutex,
-        CreateSemaphore,
         FlushViewOfFile,
-        GetLastError,
         MapViewOfFile,
-        OpenEvent,
         OpenFileMapping,
-        OpenMutex,
-        OpenSemaphore,
-        ReleaseMutex,
-        ReleaseSemaphore,
-        ResetEvent,
-        SetEvent,
-        SetLastError,
         UnmapViewOfFile,
-        WaitForMultipleObjects,
-        WaitForSingleObject,
     )
+    from penstock.win32._handles import CloseHandle, GetLastError, SetLastError
+    from penstock.win32._mutexes import CreateMutex, OpenMutex, ReleaseMutex
+    from penstock.win32._semaphores import CreateSemaphore, OpenSemaphore, ReleaseSemaphore
+    from penstock.win32._waiting import WaitForMultipleObjects, WaitForSingleObject
 
 __all__ = [
     "CreateMutex",
