@@ -1,39 +1,38 @@
-"""The lesson's other half: a file on disk that a mutex guards. Who cannot go on looks again later."""
+"""The lesson's first option, as examples/guarded_file has it: a file of what waits, guarded by a named mutex."""
 
 from __future__ import annotations
 
-import fcntl
 import os
 import tempfile
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import penstock
 from penstock.bench._items import HEAD
 from penstock.bench.peers._peer import CannotDo, Peer, Receiver, Sender
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from penstock.bench._items import Item
     from penstock.bench._work import Work
 
-_ENDS_BYTES = 2 * HEAD.size  # how many were written, how many were read
 _OBJECT_BYTES = 252
-_LOOK_AGAIN_SECONDS = 0.0001
+_ASK_AGAIN_SECONDS = 0.001
 
 
 class GuardedFile(Peer):
-    """A ring of slots in a file; every step opens with the lock and is a read or write of the file."""
+    """Every step takes the mutex, reads the file, and puts a new one in its place: killed anywhere it loses nothing."""
 
     name = "guarded file"
-    says = "a file of slots on disk, guarded by a lock on it (flock); who cannot go on looks again after 0.1 ms"
+    says = "a file on disk, guarded by a penstock.Mutex; each step replaces it; who cannot go on asks again after 1 ms"
 
     def __init__(self, work: Work, item: Item, place: Path) -> None:
         super().__init__(work, item, place)
         self._slot_bytes = HEAD.size + (item.nbytes or _OBJECT_BYTES)
-        fd, self._path = tempfile.mkstemp(prefix="penstock-bench-")
-        os.write(fd, bytes(_ENDS_BYTES))
-        os.close(fd)
+        self._folder = tempfile.TemporaryDirectory(prefix="penstock-bench-")
+        self._file = Path(self._folder.name) / "items.bin"
+        self._file.write_bytes(b"")
+        self._mutex = self._open()
 
     @classmethod
     def check(cls, work: Work) -> None:
@@ -43,58 +42,52 @@ class GuardedFile(Peer):
             raise CannotDo("has put and get only")
 
     def sender(self) -> Sender:
-        """Open the file, as each process does for itself: a lock belongs to an opening of it."""
-        fd, encode = os.open(self._path, os.O_RDWR), self.item.encode
+        """Open the mutex, as each process does for itself."""
+        mutex, encode = self._open(), self.item.encode
 
-        def try_put(data: Any) -> bool:
-            fcntl.flock(fd, fcntl.LOCK_EX)
-            try:
-                written, read = self._ends(fd)
-                if written - read >= self.work.capacity:
+        def try_put(slot: bytes) -> bool:
+            with mutex:
+                waiting = self._file.read_bytes()
+                if len(waiting) >= self.work.capacity * self._slot_bytes:
                     return False
-                os.pwritev(fd, [HEAD.pack(len(data)), data], self._at(written))
-                os.pwrite(fd, HEAD.pack(written + 1), 0)
+                self._replace(waiting + slot)
                 return True
-            finally:
-                fcntl.flock(fd, fcntl.LOCK_UN)
 
         def put(item: Any) -> None:
-            data = encode(item)
-            while not try_put(data):
-                time.sleep(_LOOK_AGAIN_SECONDS)
+            data = bytes(encode(item))
+            slot = (HEAD.pack(len(data)) + data).ljust(self._slot_bytes, b"\0")
+            while not try_put(slot):
+                time.sleep(_ASK_AGAIN_SECONDS)
 
         return Sender(put)
 
     def receiver(self) -> Receiver:
-        """Open the file."""
-        fd, decode = os.open(self._path, os.O_RDWR), self.item.decode
+        """Open the mutex."""
+        mutex, decode = self._open(), self.item.decode
 
-        def try_get() -> bytes | None:
-            fcntl.flock(fd, fcntl.LOCK_EX)
-            try:
-                written, read = self._ends(fd)
-                if written == read:
-                    return None
-                slot = os.pread(fd, self._slot_bytes, self._at(read))
-                os.pwrite(fd, HEAD.pack(read + 1), HEAD.size)
-                return slot
-            finally:
-                fcntl.flock(fd, fcntl.LOCK_UN)
+        def try_get() -> bytes:
+            with mutex:
+                waiting = self._file.read_bytes()
+                if waiting:
+                    self._replace(waiting[self._slot_bytes :])
+                return waiting[: self._slot_bytes]
 
         def get() -> Any:
-            while (slot := try_get()) is None:
-                time.sleep(_LOOK_AGAIN_SECONDS)
+            while not (slot := try_get()):
+                time.sleep(_ASK_AGAIN_SECONDS)
             return decode(slot[HEAD.size : HEAD.size + HEAD.unpack_from(slot)[0]])
 
         return Receiver(get)
 
-    def _ends(self, fd: int) -> tuple[int, int]:
-        ends = os.pread(fd, _ENDS_BYTES, 0)
-        return HEAD.unpack_from(ends, 0)[0], HEAD.unpack_from(ends, HEAD.size)[0]
+    def _open(self) -> penstock.Mutex:
+        return penstock.Mutex("bench-guarded-file", directory=self.place, lifetime="while_open")
 
-    def _at(self, count: int) -> int:
-        return _ENDS_BYTES + count % self.work.capacity * self._slot_bytes
+    def _replace(self, waiting: bytes) -> None:
+        new = self._file.with_suffix(".new")
+        new.write_bytes(waiting)
+        os.replace(new, self._file)  # the old file or the new one, whoever is killed here
 
     def close(self) -> None:
-        """Remove the file."""
-        os.unlink(self._path)
+        """Remove the file and the mutex."""
+        self._mutex.close()
+        self._folder.cleanup()
