@@ -1,7 +1,7 @@
 //! Files that nobody can see until they are complete.
 
 use super::file::File;
-use super::pulse::try_lock;
+use super::pulse::{try_lock, unlock};
 use super::{c_path, errno_is_no_space, last_errno, open_raw, os_error, process_id, system, thread_id, unix_ms};
 use crate::error::{Error, Result};
 use crate::fault::Remedy;
@@ -82,6 +82,9 @@ impl Draft {
             )
         };
         if linked == 0 {
+            if self.temporary.is_some() {
+                unlock(file.checked(name)?, BUILDER, 1); // it is built; recovery after a restart asks for the same lock
+            }
             return Ok(());
         }
         match last_errno() {

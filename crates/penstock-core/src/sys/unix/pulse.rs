@@ -38,6 +38,11 @@ pub(in crate::sys) fn try_lock(fd: i32, first: u32, count: u32) -> bool {
     byte_lock(fd, system::SET_LOCK, EXCLUSIVE, first, count).is_some()
 }
 
+/// Lets go of the bytes that this description holds.
+pub(super) fn unlock(fd: i32, first: u32, count: u32) {
+    byte_lock(fd, system::SET_LOCK, UNLOCKED, first, count);
+}
+
 /// `None` if the kernel cannot be asked.
 pub(in crate::sys) fn is_locked(fd: i32, first: u32, count: u32) -> Option<bool> {
     byte_lock(fd, system::ASK_LOCK, EXCLUSIVE, first, count).map(|lock| lock.l_type != UNLOCKED)
@@ -142,7 +147,7 @@ impl Pulse {
             let shared = file.checked(name).ok()?;
             return try_lock(shared, first, count).then(|| {
                 let done = act();
-                byte_lock(shared, system::SET_LOCK, UNLOCKED, first, count);
+                unlock(shared, first, count);
                 done
             });
         }

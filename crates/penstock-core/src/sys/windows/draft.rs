@@ -1,7 +1,7 @@
 //! A file that nobody takes for a segment until it is complete.
 
 use super::file::{Access, File, no_space_or, open_with, out_of_the_way, rename};
-use super::pulse::try_lock;
+use super::pulse::{try_lock, unlock};
 use super::trust::Private;
 use crate::error::{Error, Result};
 use std::os::windows::io::AsRawHandle;
@@ -63,7 +63,10 @@ impl Draft {
     /// `Exists` if somebody was first; `NoSpace`, `Os`.
     pub fn publish(&self, file: &File, name: &str) -> Result<()> {
         match rename(file.raw(), &self.location) {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                unlock(file.raw(), BUILDER, 1); // it is built; recovery after a restart asks for the same lock
+                Ok(())
+            }
             Err(ERROR_ALREADY_EXISTS | ERROR_FILE_EXISTS) => Err(Error::Exists { name: name.to_owned() }),
             // A directory of that name, say.
             Err(ERROR_ACCESS_DENIED) if self.location.exists() => Err(Error::Exists { name: name.to_owned() }),

@@ -39,7 +39,12 @@ pub(super) enum Access {
     Look,
     /// To read its bytes.
     Read,
-    /// To use it in every way, and to rename or remove it.
+    /// To read and write them.
+    Write,
+    /// The same, and it must not be there yet.
+    New,
+    /// To use it in every way, and to rename or remove it. Then only those can open it who let others remove it: not the user's
+    /// other programs.
     Whole,
     /// The same, and it must not be there yet.
     Make,
@@ -58,7 +63,8 @@ pub(super) fn open_with(
 ) -> std::result::Result<OwnedHandle, u32> {
     let rights = match access {
         Access::Look => FILE_READ_ATTRIBUTES | READ_CONTROL,
-        Access::Read => GENERIC_READ | DELETE,
+        Access::Read => GENERIC_READ,
+        Access::Write | Access::New => GENERIC_READ | GENERIC_WRITE,
         Access::Whole | Access::Make => GENERIC_READ | GENERIC_WRITE | DELETE,
     };
     // SAFETY: a path that ends with a NUL; the attributes are null or live through the call.
@@ -68,7 +74,7 @@ pub(super) fn open_with(
             rights,
             FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE,
             attributes,
-            if access == Access::Make { CREATE_NEW } else { OPEN_EXISTING },
+            if matches!(access, Access::Make | Access::New) { CREATE_NEW } else { OPEN_EXISTING },
             FILE_ATTRIBUTE_NORMAL | FILE_FLAG_BACKUP_SEMANTICS | flags,
             ptr::null_mut(),
         )

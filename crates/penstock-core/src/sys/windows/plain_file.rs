@@ -27,7 +27,7 @@ pub fn map_plain_file(name: &str, path: &Path, bytes: Option<u64>, writable: boo
 /// Opens the file; makes it if it may be made and is not there. Unlike a segment's, a link is followed.
 fn open_plain(name: &str, path: &Path, writable: bool, has_size: bool) -> Result<(OwnedHandle, bool)> {
     const TRIES: u32 = 10;
-    let access = if writable { Access::Whole } else { Access::Read };
+    let access = if writable { Access::Write } else { Access::Read };
     let may_not = format!("this user may not {} it", if writable { "write" } else { "read" });
     let mut last = ERROR_FILE_NOT_FOUND;
     for _ in 0..TRIES {
@@ -38,7 +38,7 @@ fn open_plain(name: &str, path: &Path, writable: bool, has_size: bool) -> Result
             }
             Err(_) => {}
         }
-        match open_with(path, Access::Make, 0, ptr::null()) {
+        match open_with(path, Access::New, 0, ptr::null()) {
             Ok(handle) => return Ok((handle, true)),
             Err(ERROR_FILE_EXISTS) => last = ERROR_FILE_EXISTS,
             Err(errno) => return Err(refused(name, errno, &may_not)),

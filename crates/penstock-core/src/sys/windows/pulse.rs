@@ -30,7 +30,7 @@ pub(super) fn try_lock(handle: HANDLE, first: u32, count: u32, alone: bool) -> b
     unsafe { LockFileEx(handle, how, 0, count, 0, &raw mut place) != 0 }
 }
 
-fn unlock(handle: HANDLE, first: u32, count: u32) {
+pub(super) fn unlock(handle: HANDLE, first: u32, count: u32) {
     let mut place = place_of(first);
     // SAFETY: as above.
     unsafe { UnlockFileEx(handle, 0, count, 0, &raw mut place) };
