@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import penstock
-from helpers import PATIENCE_SECONDS
+from helpers import PATIENCE_SECONDS, open_beside_others
 from peers import hold_lease_and_room
 from penstock import Empty
 
@@ -57,9 +57,15 @@ def restart(path: Path) -> None:
 
 def overwrite(path: Path, at: int, data: bytes) -> None:
     """Overwrite some bytes of the file."""
-    with path.open("r+b") as file:
+    with open(path, "r+b", opener=open_beside_others) as file:
         file.seek(at)
         file.write(data)
+
+
+def content_of(path: Path) -> bytes:
+    """Read the whole file, which somebody may have open."""
+    with open(path, "rb", opener=open_beside_others) as file:
+        return file.read()
 
 
 def free_ring_at(data: bytes) -> int:
@@ -73,7 +79,7 @@ def free_ring_at(data: bytes) -> int:
 
 def tear(path: Path, item: bytes) -> None:
     """Overwrite the end of an item in the file."""
-    at = path.read_bytes().index(item) + len(item)
+    at = content_of(path).index(item) + len(item)
     overwrite(path, at - 3, b"\0\0\0")
 
 
@@ -100,10 +106,10 @@ def test_all_items_are_there_again_in_their_order(path: Path) -> None:
 
 def test_recovery_is_noted_and_done_once(path: Path) -> None:
     make(path).close()
-    before = path.read_bytes()[BOOT_AT : BOOT_AT + 16]
+    before = content_of(path)[BOOT_AT : BOOT_AT + 16]
     restart(path)
     penstock.Queue.open(path).close()
-    assert path.read_bytes()[BOOT_AT : BOOT_AT + 16] == before
+    assert content_of(path)[BOOT_AT : BOOT_AT + 16] == before
 
 
 @pytest.mark.parametrize(
@@ -175,7 +181,7 @@ def test_lock_that_was_held_when_the_machine_stopped_is_free(path: Path, lock_at
 
 def test_rings_are_written_anew_from_the_slots(path: Path) -> None:
     make(path).close()
-    overwrite(path, free_ring_at(path.read_bytes()) - 1024, random.Random(1).randbytes(3 * 1024))
+    overwrite(path, free_ring_at(content_of(path)) - 1024, random.Random(1).randbytes(3 * 1024))
     restart(path)
     with penstock.Queue.open(path) as q:
         assert q.get_many(20) == ITEMS
@@ -187,7 +193,7 @@ def test_pages_that_came_to_disk_in_any_order_give_whole_items_or_none(path: Pat
     chance = random.Random(seed)
     everything = set(ITEMS)
     q = make(path)
-    snapshots = [path.read_bytes()]
+    snapshots = [content_of(path)]
     for step in range(4):
         for _ in range(chance.randrange(1, 8)):
             if q.empty() or (chance.random() < 0.5 and not q.full()):
@@ -196,7 +202,7 @@ def test_pages_that_came_to_disk_in_any_order_give_whole_items_or_none(path: Pat
                 q.put(item)
             else:
                 q.get()
-        snapshots.append(path.read_bytes())
+        snapshots.append(content_of(path))
     q.close()
     fixed, *pages = (range(at, min(at + PAGE, len(snapshots[0]))) for at in range(0, len(snapshots[0]), PAGE))
     for page in pages:
