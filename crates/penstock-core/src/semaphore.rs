@@ -203,11 +203,10 @@ impl Semaphore {
         if deadline.has_passed() {
             return Err(Error::Busy);
         }
-        if self.spin.until(is_ready) {
-            return Ok(());
-        }
-        self.segment().check_still_named()?;
-        event::wait_until(&self.control().event, deadline, tick, is_ready, || self.segment().check_still_named())
+        self.spin.or_sleep(is_ready, || {
+            self.segment().check_still_named()?;
+            event::wait_until(&self.control().event, deadline, tick, is_ready, || self.segment().check_still_named())
+        })
     }
 
     /// Gives `count` permits back, all or none. Returns how many there were before.

@@ -202,11 +202,10 @@ impl Event {
         if deadline.has_passed() {
             return Err(Error::Busy);
         }
-        if self.spin.until(is_ready) {
-            return Ok(());
-        }
-        self.segment().check_still_named()?;
-        event::wait_until(&self.control().event, deadline, tick, is_ready, || self.segment().check_still_named())
+        self.spin.or_sleep(is_ready, || {
+            self.segment().check_still_named()?;
+            event::wait_until(&self.control().event, deadline, tick, is_ready, || self.segment().check_still_named())
+        })
     }
 
     /// How often it was set, so far.

@@ -8,9 +8,13 @@
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
-/// The most looks before a sleep, about 40 us.
-const MOST: u32 = 1600;
+/// What a look takes, about.
+const LOOK: Duration = Duration::from_nanos(25);
+/// The most looks before a sleep, about 200 us: as long as one megabyte needs to go and come back, and what Linux' KVM
+/// takes for the same choice (`halt_poll_ns`, which also grows when a sleep was short, and shrinks when it was long).
+const MOST: u32 = 8000;
 /// The fewest, about 2 us.
 const LEAST: u32 = 80;
 
@@ -39,8 +43,28 @@ impl Spin {
         !self.is_off.load(Relaxed)
     }
 
+    /// Looks until `is_ready`, and calls `sleep` if that does not come about in time: it waits for the same.
+    ///
+    /// Learns from both. Looking in vain makes the next time shorter; a sleep so short that looking would have lasted
+    /// makes it longer, or two who always answer each other while the other falls asleep would go on so for ever.
+    pub fn or_sleep<E>(&self, is_ready: impl FnMut() -> bool, sleep: impl FnOnce() -> Result<(), E>) -> Result<(), E> {
+        let looks = self.looks.load(Relaxed);
+        if self.until(is_ready) {
+            return Ok(());
+        }
+        if !self.is_on() || !is_worth_it() {
+            return sleep();
+        }
+        let begun = Instant::now();
+        let ended = sleep();
+        if ended.is_ok() && LOOK * looks + begun.elapsed() < LOOK * MOST {
+            self.looks.store(MOST.min(looks * 2), Relaxed);
+        }
+        ended
+    }
+
     /// Looks until `is_ready`; false if it did not come about in time.
-    pub fn until(&self, mut is_ready: impl FnMut() -> bool) -> bool {
+    fn until(&self, mut is_ready: impl FnMut() -> bool) -> bool {
         if !self.is_on() || !is_worth_it() {
             return is_ready();
         }
@@ -144,6 +168,49 @@ mod tests {
         (0..100).for_each(|_| assert!(spin.until(|| true)));
         let last = looks_in_vain(&spin);
         assert!(last == 1 || last == MOST, "{last} looks");
+    }
+
+    /// A wait that looks in vain and then sleeps for some time.
+    fn wait_asleep(spin: &Spin, time: Duration) {
+        let slept: Result<(), ()> = spin.or_sleep(
+            || false,
+            || {
+                std::thread::sleep(time);
+                Ok(())
+            },
+        );
+        assert_eq!(slept, Ok(()));
+    }
+
+    #[test]
+    fn after_sleeps_that_were_too_short_to_be_worth_it_he_looks_longer() {
+        let spin = Spin::new();
+        (0..100).for_each(|_| _ = looks_in_vain(&spin));
+        let least = looks_in_vain(&spin);
+        // A sleep of no time at all: a machine too busy for it to be short sleeps again.
+        let grows = (0..1000).any(|_| {
+            wait_asleep(&spin, Duration::ZERO);
+            looks_in_vain(&spin) > least
+        });
+        assert!(grows || least == 1, "{least} looks for ever");
+    }
+
+    #[test]
+    fn after_long_sleeps_he_looks_shorter() {
+        let spin = Spin::new();
+        let first = looks_in_vain(&spin);
+        (0..40).for_each(|_| wait_asleep(&spin, LOOK * MOST));
+        let last = looks_in_vain(&spin);
+        assert!(last == LEAST || first == 1, "{first} looks at first, {last} in the end");
+    }
+
+    #[test]
+    fn a_wait_that_fails_teaches_nothing() {
+        let spin = Spin::new();
+        (0..100).for_each(|_| _ = looks_in_vain(&spin));
+        (0..10).for_each(|_| assert_eq!(spin.or_sleep(|| false, || Err("removed")), Err("removed")));
+        let last = looks_in_vain(&spin);
+        assert!(last == LEAST || last == 1, "{last} looks");
     }
 
     #[test]

@@ -63,7 +63,7 @@ impl Event {
         place::lifetime_word(self.handle.core.segment().header().lifetime)
     }
 
-    /// Whether a wait on this handle looks for a moment, up to 40 us, before it goes to sleep. May be set.
+    /// Whether a wait on this handle looks for a moment, up to 200 us, before it goes to sleep. May be set.
     ///
     /// Looking answers within a microsecond where the other side is at work on another processor; False costs no
     /// processor time and a few microseconds more. It is this handle's in this process; `PENSTOCK_SPIN=0` is False for all.

@@ -211,9 +211,19 @@ impl Queue {
         if is_ready() {
             return Ok(());
         }
-        if !deadline.has_passed() && self.spin.until(&is_ready) {
-            return Ok(());
+        if deadline.has_passed() {
+            return self.sleep_for(event, deadline, tick, &is_ready);
         }
+        self.spin.or_sleep(&is_ready, || self.sleep_for(event, deadline, tick, &is_ready))
+    }
+
+    fn sleep_for(
+        &self,
+        event: &AtomicU32,
+        deadline: Deadline,
+        tick: Tick<'_>,
+        is_ready: &impl Fn() -> bool,
+    ) -> Result<()> {
         // Who finds nothing looks for the dead: what they hold may be what is missing.
         if Remedy::LooksBeforeWaiting.is_on() {
             self.look_for_the_dead()?;
@@ -225,7 +235,7 @@ impl Queue {
             return Err(Error::Busy);
         }
         self.segment().check_still_named()?;
-        event::wait_until(event, deadline, tick, &is_ready, || self.look_around())
+        event::wait_until(event, deadline, tick, is_ready, || self.look_around())
     }
 
     /// Repairs if somebody died and left something.
