@@ -143,6 +143,7 @@ def test_file_is_made_or_grown_to_the_size_that_is_asked_for(tmp_path: Path) -> 
     file = tmp_path / "data"
     with penstock.Mapping.of_file(file, 10) as mapping:
         assert mapping.size == 10
+    del mapping  # Windows shortens no file that is mapped
     assert file.read_bytes() == bytes(10)
     file.write_bytes(b"abc")
     with penstock.Mapping.of_file(file, 5) as mapping, memoryview(mapping) as view:
