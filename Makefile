@@ -48,7 +48,7 @@ test-rust: | $(READY) ## the Rust tests, without and with crash points
 
 models: | $(READY) ## every order in which two or three processes can run the core's code, within bounds
 	CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 RUSTFLAGS='--cfg loom' \
-	    cargo test --locked --release -p penstock-core --test model --target-dir $(TARGET)/loom
+	    cargo test --locked --release -p penstock-core --test model --target-dir $(TARGET)/loom -- --test-threads=1
 
 planted: | $(READY) ## leave out each remedy once: a test has to fail then
 	cargo test --locked -p penstock-core --features planted-bugs --test planted

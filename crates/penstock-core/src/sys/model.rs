@@ -297,7 +297,7 @@ impl<T> ForkLocked<T> {
     /// Runs `act` alone in this process.
     pub fn with<R>(&self, act: impl FnOnce(&mut T) -> R) -> R {
         if !words::is_running() {
-            // SAFETY: outside of loom there is one thread.
+            // SAFETY: outside of loom there is one thread: `make models` runs the tests one after the other.
             return act(unsafe { &mut *self.state.get() });
         }
         let kernel = kernel();
