@@ -15,12 +15,17 @@
 //! | [`ForkLocked`] | this process's own state, safe across `fork` |
 //! | [`host`], [`features`], [`Directory`] | facts about the machine and its file systems |
 
+mod facts;
+pub use facts::{Facts, Features, Host};
+#[cfg(not(loom))]
+pub use facts::{process_id, spin_cpus, unix_ms};
+
 #[cfg(loom)]
 pub mod model;
 #[cfg(loom)]
 pub use model::{
-    BUILDER, Draft, Facts, File, ForkLocked, Host, Map, Pulse, UNFINISHED, epoch, errno_is_no_space, host, now_ms,
-    process_id, sleep, sleep_any, spin_cpus, thread_id, unix_ms, unlink_if_same, user_id, wake,
+    BUILDER, Draft, File, ForkLocked, Map, Pulse, UNFINISHED, epoch, errno_is_no_space, host, now_ms, process_id,
+    sleep, sleep_any, spin_cpus, thread_id, unix_ms, unlink_if_same, user_id, wake,
 };
 
 #[cfg(all(target_os = "linux", not(loom)))]
@@ -37,8 +42,8 @@ pub use macos::{default_directory, features, host, now_ms, sleep, sleep_any, wak
 mod unix;
 #[cfg(all(any(target_os = "linux", target_os = "macos"), not(loom)))]
 pub use unix::{
-    BUILDER, Directory, Draft, Facts, Features, File, ForkLocked, Host, Map, Pulse, UNFINISHED, check_directory, epoch,
-    errno_is_no_space, map_plain_file, process_id, spin_cpus, thread_id, unix_ms, unlink_if_same, user_id,
+    BUILDER, Directory, Draft, File, ForkLocked, Map, Pulse, UNFINISHED, check_directory, epoch, errno_is_no_space,
+    map_plain_file, thread_id, unlink_if_same, user_id,
 };
 #[cfg(all(any(target_os = "linux", target_os = "macos"), feature = "crash-points", not(loom)))]
 pub use unix::{die, stop_self};
@@ -47,9 +52,9 @@ pub use unix::{die, stop_self};
 mod windows;
 #[cfg(all(windows, not(loom)))]
 pub use windows::{
-    BUILDER, Directory, Draft, Facts, Features, File, ForkLocked, Host, Map, Pulse, UNFINISHED, check_directory,
-    default_directory, epoch, errno_is_no_space, features, host, map_plain_file, now_ms, process_id, sleep, sleep_any,
-    spin_cpus, thread_id, unix_ms, unlink_if_same, user_id, wake,
+    BUILDER, Directory, Draft, File, ForkLocked, Map, Pulse, UNFINISHED, check_directory, default_directory, epoch,
+    errno_is_no_space, features, host, map_plain_file, now_ms, sleep, sleep_any, thread_id, unlink_if_same, user_id,
+    wake,
 };
 #[cfg(all(windows, feature = "crash-points", not(loom)))]
 pub use windows::{die, stop_self};

@@ -7,7 +7,7 @@
 //! Causes are a wake-up; a deadline, for those who are impatient; and, once somebody has died, the bound of the sleep.
 //! It passes at any moment, at the latest when nobody else can run.
 
-use super::Slept;
+use super::{Facts, Host, Slept};
 use crate::atomic::AtomicU32;
 use crate::atomic::Ordering::{AcqRel, Acquire, Relaxed, SeqCst};
 use crate::atomic::model::{self as words, Doom, Process};
@@ -259,18 +259,10 @@ pub fn spin_cpus() -> usize {
     1
 }
 
-/// What does not change while the machine is up.
-#[derive(Debug, Clone)]
-pub struct Host {
-    /// Changes with every start of the machine.
-    pub boot_id: [u64; 2],
-    /// The pid namespace.
-    pub pid_namespace: u64,
-}
-
 /// The only machine there is.
 pub fn host() -> &'static Host {
-    &Host { boot_id: [1, 1], pid_namespace: 1 }
+    static HOST: Host = Host { boot_id: [1, 1], pid_namespace: 1, kernel: String::new(), can_sleep_on_many: true };
+    &HOST
 }
 
 /// A process's own state, which its threads share. One lock for each process.
@@ -322,27 +314,6 @@ pub const BUILDER: u32 = 0;
 #[must_use]
 pub fn errno_is_no_space(_errno: i32) -> bool {
     false
-}
-
-/// What the kernel says of a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Facts {
-    /// Device and inode name the file. The device is the process that asks: none finds what another has mapped.
-    pub device: u64,
-    /// See `device`.
-    pub inode: u64,
-    /// How many names it has.
-    pub links: u64,
-    /// Its owner.
-    pub user: u32,
-    /// Its permission bits.
-    pub mode: u32,
-    /// Its length in bytes.
-    pub len: u64,
-    /// How many bytes it has been given.
-    pub committed: u64,
-    /// A regular file.
-    pub is_regular: bool,
 }
 
 /// The bytes of a file, and the marks of who holds its signs of life.

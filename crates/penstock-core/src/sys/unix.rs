@@ -12,17 +12,18 @@ mod pulse;
 
 pub use directory::{Directory, check_directory};
 pub use draft::{BUILDER, Draft, UNFINISHED};
-pub use file::{Facts, File, unlink_if_same};
+pub use file::{File, unlink_if_same};
 pub use fork::{ForkLocked, epoch};
 pub use map::Map;
 pub use plain_file::map_plain_file;
-pub use process::{Features, Host, process_id, spin_cpus, thread_id, unix_ms, user_id};
 #[cfg(feature = "crash-points")]
 pub use process::{die, stop_self};
+pub use process::{thread_id, user_id};
 pub use pulse::Pulse;
 
 #[cfg(target_os = "macos")]
 pub(super) use fork::watch_forks;
+pub(super) use process::boot_id_of;
 pub(super) use pulse::Pinned;
 #[cfg(target_os = "linux")]
 pub(super) use pulse::{is_locked, try_lock};

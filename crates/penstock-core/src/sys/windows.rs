@@ -19,11 +19,9 @@ mod trust;
 
 pub use directory::{Directory, check_directory, default_directory};
 pub use draft::{BUILDER, Draft, UNFINISHED};
-pub use file::{Facts, File, Map, unlink_if_same};
+pub use file::{File, Map, unlink_if_same};
 pub use plain_file::map_plain_file;
-pub use process::{
-    Features, ForkLocked, Host, epoch, features, host, now_ms, process_id, spin_cpus, thread_id, unix_ms,
-};
+pub use process::{ForkLocked, epoch, features, host, now_ms, thread_id};
 #[cfg(feature = "crash-points")]
 pub use process::{die, stop_self};
 pub use pulse::Pulse;
@@ -36,6 +34,8 @@ use std::path::Path;
 use windows_sys::Win32::Foundation::{
     ERROR_DISK_FULL, ERROR_DISK_QUOTA_EXCEEDED, ERROR_HANDLE_DISK_FULL, GetLastError,
 };
+
+use crate::sys::{process_id, unix_ms};
 
 fn last_error() -> u32 {
     // SAFETY: no conditions.

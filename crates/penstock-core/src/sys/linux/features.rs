@@ -2,7 +2,8 @@
 
 use super::file_system::open_unnamed;
 use super::host;
-use crate::sys::unix::{Features, PAGE, close_raw, is_locked, last_errno};
+use crate::sys::Features;
+use crate::sys::unix::{PAGE, close_raw, is_locked, last_errno};
 use std::path::Path;
 use std::ptr;
 use std::sync::atomic::AtomicU32;

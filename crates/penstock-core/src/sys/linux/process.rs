@@ -2,7 +2,8 @@
 
 use super::sleeping::probe_waitv;
 use crate::fault::Remedy;
-use crate::sys::unix::{Host, PAGE, user_id};
+use crate::sys::Host;
+use crate::sys::unix::{PAGE, boot_id_of, user_id};
 use std::path::{Path, PathBuf};
 
 /// Has the kernel fill the page with zeros in children, also in those made by a bare `clone`, for which no handler runs.
@@ -34,18 +35,9 @@ pub fn host() -> &'static Host {
     static HOST: std::sync::OnceLock<Host> = std::sync::OnceLock::new();
     HOST.get_or_init(|| {
         let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-        let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
-        let half = |range: std::ops::Range<usize>| {
-            digits.get(range).and_then(|d| u64::from_str_radix(d, 16).ok()).unwrap_or(1)
-        };
         let namespace = std::fs::metadata("/proc/self/ns/pid").map_or(0, |m| std::os::unix::fs::MetadataExt::ino(&m));
         let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned();
-        Host {
-            boot_id: [half(0..16), half(16..32)],
-            pid_namespace: namespace,
-            kernel,
-            can_sleep_on_many: probe_waitv(),
-        }
+        Host { boot_id: boot_id_of(&text), pid_namespace: namespace, kernel, can_sleep_on_many: probe_waitv() }
     })
 }
 

@@ -1,6 +1,7 @@
 //! This process and this machine, as macOS tells them.
 
-use crate::sys::unix::{Features, Host, watch_forks};
+use crate::sys::unix::{boot_id_of, watch_forks};
+use crate::sys::{Features, Host};
 use std::ffi::{CStr, OsString};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
@@ -45,17 +46,11 @@ fn text_of(name: &CStr) -> String {
 /// Facts about this host, read once.
 pub fn host() -> &'static Host {
     static HOST: std::sync::OnceLock<Host> = std::sync::OnceLock::new();
-    HOST.get_or_init(|| {
-        let digits: String = text_of(c"kern.bootsessionuuid").chars().filter(char::is_ascii_hexdigit).collect();
-        let half = |range: std::ops::Range<usize>| {
-            digits.get(range).and_then(|d| u64::from_str_radix(d, 16).ok()).unwrap_or(1)
-        };
-        Host {
-            boot_id: [half(0..16), half(16..32)],
-            pid_namespace: 0,
-            kernel: text_of(c"kern.osrelease"),
-            can_sleep_on_many: false,
-        }
+    HOST.get_or_init(|| Host {
+        boot_id: boot_id_of(&text_of(c"kern.bootsessionuuid")),
+        pid_namespace: 0,
+        kernel: text_of(c"kern.osrelease"),
+        can_sleep_on_many: false,
     })
 }
 

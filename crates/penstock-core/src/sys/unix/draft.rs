@@ -2,9 +2,10 @@
 
 use super::file::File;
 use super::pulse::{try_lock, unlock};
-use super::{c_path, errno_is_no_space, last_errno, open_raw, os_error, process_id, system, thread_id, unix_ms};
+use super::{c_path, errno_is_no_space, last_errno, open_raw, os_error, system, thread_id};
 use crate::error::{Error, Result};
 use crate::fault::Remedy;
+use crate::sys::{process_id, unix_ms};
 use std::path::{Path, PathBuf};
 
 /// How the names of files begin that are being built where the file system has no unnamed ones.

@@ -4,30 +4,10 @@ use super::map::Map;
 use super::{c_path, close_raw, last_errno, open_raw, os_error, system};
 use crate::error::{Error, Result};
 use crate::fault::Remedy;
+use crate::sys::Facts;
 use std::ffi::CStr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI32, Ordering};
-
-/// What the kernel says of a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Facts {
-    /// Device and inode name the file for as long as anybody holds it.
-    pub device: u64,
-    /// See `device`.
-    pub inode: u64,
-    /// How many names it has: 0 once it was removed.
-    pub links: u64,
-    /// Its owner.
-    pub user: u32,
-    /// Its permission bits.
-    pub mode: u32,
-    /// Its length in bytes.
-    pub len: u64,
-    /// How many bytes the file system has given it.
-    pub committed: u64,
-    /// A regular file, and not a directory, FIFO, socket or device.
-    pub is_regular: bool,
-}
 
 impl Facts {
     fn is_same_file(&self, other: &Facts) -> bool {

@@ -2,10 +2,11 @@
 //!
 //! Any file system will do, because nothing here needs more of it than a shared map: no signs of life, no waiting.
 
-use super::file::{Facts, fstat, unlink_if_same};
+use super::file::{fstat, unlink_if_same};
 use super::map::Map;
 use super::{c_path, close_raw, errno_is_no_space, last_errno, open_raw, os_error, system};
 use crate::error::{Error, Result};
+use crate::sys::Facts;
 use std::path::Path;
 
 /// Maps the first `bytes` of the file `path`, all of it if `None`. A writable file that is shorter, or not there, is

@@ -3,6 +3,7 @@
 use super::trust::owner_and_mode;
 use super::{last_error, os_error, sleeping, wide};
 use crate::error::{Error, Result};
+use crate::sys::Facts;
 use std::ffi::c_void;
 use std::mem::{offset_of, size_of};
 use std::os::windows::ffi::OsStrExt;
@@ -120,27 +121,6 @@ pub(super) fn identify(handle: HANDLE) -> Option<Identity> {
         is_link: found.dwFileAttributes & FILE_ATTRIBUTE_REPARSE_POINT != 0,
         is_sparse: found.dwFileAttributes & FILE_ATTRIBUTE_SPARSE_FILE != 0,
     })
-}
-
-/// What the system says of a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Facts {
-    /// Volume and index name the file for as long as anybody holds it.
-    pub device: u64,
-    /// See `device`.
-    pub inode: u64,
-    /// How many names it has: 0 once it was removed.
-    pub links: u64,
-    /// Its owner.
-    pub user: u32,
-    /// Its permission bits, as far as others than its owner may read or write it.
-    pub mode: u32,
-    /// Its length in bytes.
-    pub len: u64,
-    /// How many bytes the file system has given it.
-    pub committed: u64,
-    /// A regular file, and not a directory, link or device.
-    pub is_regular: bool,
 }
 
 pub(super) fn facts_of(handle: HANDLE, name: &str) -> Result<Facts> {

@@ -1,8 +1,9 @@
 //! The user's own files as memory, without a header, a participant or a lock in them.
 
 use super::draft::set_length;
-use super::file::{Access, Facts, File, Map, facts_of, open_with, refused, unlink_if_same};
+use super::file::{Access, File, Map, facts_of, open_with, refused, unlink_if_same};
 use crate::error::{Error, Result};
+use crate::sys::Facts;
 use std::os::windows::io::OwnedHandle;
 use std::path::Path;
 use std::ptr;

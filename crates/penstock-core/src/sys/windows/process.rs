@@ -1,5 +1,6 @@
 //! This process and this machine.
 
+use crate::sys::{Features, Host};
 use std::mem::size_of;
 use std::path::Path;
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -35,12 +36,6 @@ impl<T> ForkLocked<T> {
     }
 }
 
-/// This process's number, for people to read; never trusted for liveness on its own.
-#[must_use]
-pub fn process_id() -> u32 {
-    std::process::id()
-}
-
 /// This thread's number within the system.
 #[inline]
 #[must_use]
@@ -54,33 +49,6 @@ pub fn thread_id() -> u32 {
 pub fn now_ms() -> u64 {
     // SAFETY: no conditions.
     unsafe { GetTickCount64() }
-}
-
-/// Milliseconds since 1970.
-#[must_use]
-pub fn unix_ms() -> u64 {
-    std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
-}
-
-/// How many processors this process may run on.
-#[must_use]
-pub fn spin_cpus() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
-}
-
-/// What does not change while the machine is up.
-#[derive(Debug, Clone)]
-pub struct Host {
-    /// Changes with every start of the machine.
-    pub boot_id: [u64; 2],
-    /// 0: all processes are numbered in one space.
-    pub pid_namespace: u64,
-    /// The system's version.
-    pub kernel: String,
-    /// A thread can sleep on several words at once.
-    pub can_sleep_on_many: bool,
 }
 
 /// Facts about this host, read once.
@@ -123,22 +91,6 @@ fn version() -> String {
     // SAFETY: `facts` says how long it is.
     unsafe { RtlGetVersion(&raw mut facts) };
     format!("{}.{}.{}", facts.dwMajorVersion, facts.dwMinorVersion, facts.dwBuildNumber)
-}
-
-/// What the machine has of what is used here; the names are those of the means elsewhere, the answers those of the needs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(clippy::struct_excessive_bools, reason = "a list of yes and no")]
-pub struct Features {
-    /// Locks that belong to an open file: the signs of life.
-    pub ofd_locks: bool,
-    /// Sleeping on a word of shared memory.
-    pub futex: bool,
-    /// Sleeping on several at once.
-    pub futex_waitv: bool,
-    /// Files that nobody sees until they are complete.
-    pub otmpfile: bool,
-    /// Nothing of a parent's is found in its children: they are not copies of it.
-    pub wipe_on_fork: bool,
 }
 
 /// Every Windows that Rust runs on has all of it.
