@@ -68,9 +68,9 @@ def test_wait_without_waiting_says_no_at_once(timeout: float) -> None:
 
 def test_wait_says_no_when_the_time_is_up_and_not_before() -> None:
     with penstock.Event() as event:
-        started = time.monotonic()
+        started = time.perf_counter()
         assert event.wait(SHORT_SECONDS) is False
-        assert time.monotonic() - started >= SHORT_SECONDS
+        assert time.perf_counter() - started >= SHORT_SECONDS
         with pytest.raises(ValueError, match="timeout"):
             event.wait(float("nan"))
 

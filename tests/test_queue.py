@@ -115,10 +115,10 @@ def test_get_in_another_process_waits_until_this_one_puts(queue: penstock.Queue,
 def test_taking_raises_empty_when_the_time_is_up_and_not_before(verb: str) -> None:
     with penstock.Queue(item="u4") as q:
         arguments = [1] if "many" in verb else []
-        started = time.monotonic()
+        started = time.perf_counter()
         with pytest.raises(Empty):
             getattr(q, verb)(*arguments, timeout=SHORT_SECONDS)
-        assert time.monotonic() - started >= SHORT_SECONDS
+        assert time.perf_counter() - started >= SHORT_SECONDS
 
 
 @pytest.mark.parametrize(
@@ -192,10 +192,10 @@ def test_put_raises_full_when_the_time_is_up_and_not_before(large: bool) -> None
     item = bytes(100_000) if large else b"small"
     with penstock.Queue(capacity=1, item=bytes) as q:
         q.put(item)
-        started = time.monotonic()
+        started = time.perf_counter()
         with pytest.raises(Full):
             q.put(item, timeout=SHORT_SECONDS)
-        assert time.monotonic() - started >= SHORT_SECONDS
+        assert time.perf_counter() - started >= SHORT_SECONDS
         assert q.get_many(10) == [item]
 
 
@@ -501,9 +501,9 @@ def test_put_many_takes_any_iterable_and_says_how_many(kind: Any) -> None:
 def test_put_many_says_how_many_fitted_before_the_time_was_up(kind: Any) -> None:
     with penstock.Queue(item=kind, capacity=5) as q:
         q.put(0)
-        started = time.monotonic()
+        started = time.perf_counter()
         assert q.put_many(range(1, 10), timeout=SHORT_SECONDS) == 4
-        assert time.monotonic() - started >= SHORT_SECONDS
+        assert time.perf_counter() - started >= SHORT_SECONDS
         assert q.put_many([7, 8], timeout=0) == 0
         assert q.get_many(10) == [0, 1, 2, 3, 4]
 
@@ -639,9 +639,9 @@ def test_wait_get_and_wait_put_look_and_take_nothing() -> None:
         q.put("item")
         assert q.wait_get(0) is True
         assert q.wait_put(0) is False
-        started = time.monotonic()
+        started = time.perf_counter()
         assert q.wait_put(SHORT_SECONDS) is False
-        assert time.monotonic() - started >= SHORT_SECONDS
+        assert time.perf_counter() - started >= SHORT_SECONDS
         assert q.qsize() == 1
 
 

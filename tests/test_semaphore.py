@@ -109,9 +109,9 @@ def test_acquire_without_waiting_says_no_at_once(timeout: float) -> None:
 
 def test_acquire_says_no_when_the_time_is_up_and_not_before() -> None:
     semaphore = penstock.Semaphore(value=0)
-    started = time.monotonic()
+    started = time.perf_counter()
     assert semaphore.acquire(timeout=SHORT_SECONDS) is False
-    assert time.monotonic() - started >= SHORT_SECONDS
+    assert time.perf_counter() - started >= SHORT_SECONDS
     with pytest.raises(ValueError, match="timeout"):
         semaphore.acquire(timeout=float("nan"))
     semaphore.close()

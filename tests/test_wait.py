@@ -68,9 +68,9 @@ def four() -> Iterator[Four]:
 
 def test_nothing_ready_gives_an_empty_list_when_the_time_is_up_and_not_before(four: Four) -> None:
     assert penstock.wait(four.all, 0) == []
-    started = time.monotonic()
+    started = time.perf_counter()
     assert penstock.wait(four.all, SHORT_SECONDS) == []
-    assert time.monotonic() - started >= SHORT_SECONDS
+    assert time.perf_counter() - started >= SHORT_SECONDS
 
 
 @pytest.mark.parametrize("place", range(4))
