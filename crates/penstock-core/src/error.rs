@@ -151,6 +151,9 @@ pub enum Error {
     },
 }
 
+const PLACE_OF_BYTES: &str =
+    if cfg!(windows) { "its file system, or the page file if it lives while it is open" } else { "its file system" };
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -180,7 +183,7 @@ impl fmt::Display for Error {
             }
             Error::NoSpace { name, bytes } => write!(
                 f,
-                "no room for {bytes} more bytes of '{name}' in its file system: free some, enlarge it (Docker: --shm-size), or choose another directory"
+                "no room for {bytes} more bytes of '{name}' in {PLACE_OF_BYTES}: free some, enlarge it (Docker: --shm-size), or choose another directory"
             ),
             Error::Corrupted { name, what } => write!(f, "'{name}' is damaged: {what}; unlink it and create it anew"),
             Error::Foreign { name, what } => write!(

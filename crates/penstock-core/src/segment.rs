@@ -13,7 +13,7 @@ use crate::layout::{
 };
 use crate::name::Location;
 use crate::participant::Table;
-use crate::sys::{self, Draft, Facts, File, ForkLocked, Map, Pulse};
+use crate::sys::{self, Backing, Draft, Facts, File, ForkLocked, Map, Pulse};
 use std::mem::{ManuallyDrop, offset_of, size_of};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -120,7 +120,7 @@ impl Attachment {
     /// `Exists` if the name is taken, `NoSpace`, `Unsupported`, `Untrusted`, `Os`. Nothing is left behind.
     pub fn create(location: &Location, blueprint: &Blueprint, fill: impl FnOnce(&Map)) -> Result<Attachment> {
         let name = &location.name;
-        let (draft, file) = Draft::begin(name, &location.path, blueprint.total_bytes)?;
+        let (draft, file) = Draft::begin(name, &location.path, blueprint.total_bytes, backing_of(location, blueprint))?;
         file.check_file_system(name)?;
         file.commit(name, 0, blueprint.committed_bytes)?;
         let total = usize::try_from(blueprint.total_bytes)
@@ -233,6 +233,13 @@ fn already_open(facts: &Facts) -> Option<Arc<Segment>> {
     // Upgraded ones that do not match must not die inside `with`: dropping a segment takes the same lock.
     let living: Vec<Arc<Segment>> = OPEN.with(|open| open.iter().filter_map(Weak::upgrade).collect());
     living.into_iter().find(|s| s.facts.device == facts.device && s.facts.inode == facts.inode)
+}
+
+fn backing_of(location: &Location, blueprint: &Blueprint) -> Backing {
+    match blueprint.lifetime {
+        Lifetime::WhileOpen if !location.is_file => Backing::Memory,
+        _ => Backing::File,
+    }
 }
 
 fn check_trust(location: &Location, facts: &Facts, trust: Trust) -> Result<()> {

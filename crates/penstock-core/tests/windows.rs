@@ -5,6 +5,7 @@
 mod common;
 
 use common::{Place, at_once, get, item, patiently, plan, put};
+use penstock_core::listing::listing;
 use penstock_core::queue::{Expectation, Plan};
 use penstock_core::segment::{Lifetime, Trust};
 use penstock_core::semaphore::{self, Semaphore};
@@ -29,6 +30,11 @@ fn start(location: &Location, task: &str) -> Child {
 
 fn open(location: &Location) -> Queue {
     Queue::open(location, &Expectation::default(), Trust::OwnOnly).expect("opened")
+}
+
+/// A plan for memory that goes with its users.
+fn while_open(capacity: u64, max_item_bytes: u64) -> Plan {
+    Plan { lifetime: Lifetime::WhileOpen, ..plan(capacity, 0, max_item_bytes) }
 }
 
 /// Does it and dies at the crash point of that number on the way, if there are as many.
@@ -58,7 +64,7 @@ fn child() {
             std::process::abort();
         }
         "scratch" => {
-            let _queue = Queue::create(&location, &Plan { lifetime: Lifetime::WhileOpen, ..plan(1, 0, 100) });
+            let _queue = Queue::create(&location, &while_open(1, 100));
             std::process::abort();
         }
         #[cfg(feature = "crash-points")]
@@ -72,6 +78,10 @@ fn child() {
         "attach" => dying_at(number, || drop(open(&location))),
         #[cfg(feature = "crash-points")]
         "create" => dying_at(number, || drop(Queue::create(&location, &plan(2, 0, 100)).expect("created"))),
+        #[cfg(feature = "crash-points")]
+        "create-while-open" => {
+            dying_at(number, || drop(Queue::create(&location, &while_open(2, 100)).expect("created")))
+        }
         #[cfg(feature = "crash-points")]
         "mutex" => {
             let mutex = Mutex::open(&location, None, Trust::OwnOnly).expect("opened");
@@ -145,24 +155,28 @@ fn of_two_who_create_one_name_one_is_first() {
 #[test]
 fn a_file_goes_with_its_last_user() {
     let place = Place::new("while-open");
-    let mut wanted = plan(1, 0, 100);
-    wanted.lifetime = Lifetime::WhileOpen;
-    drop(Queue::create(&place.at("q"), &wanted).expect("created"));
+    drop(Queue::create(&place.at("q"), &while_open(1, 100)).expect("created"));
     assert_eq!(place.entries(), [""; 0]);
 }
 
 #[test]
 fn another_process_wakes_when_an_item_comes_and_answers() {
-    let place = Place::new("echo");
-    let location = place.at("q");
-    let queue = Queue::create(&location, &plan(1, 0, 1000)).expect("created");
-    let mut peer = start(&location, "echo");
-    common::wait_for("the peer to attach", Duration::from_secs(20), || {
-        queue.segment().table().expect("a table").list().len() == 2
-    });
-    put(&queue, &item(5, 600)).expect("room");
-    assert!(peer.wait().expect("waited for").success());
-    assert_eq!(get(&queue).expect("an answer"), item(5, 600));
+    for (name, plan) in [("file", plan(1, 0, 1_000_000)), ("memory", while_open(1, 1_000_000))] {
+        let place = Place::new(&format!("echo-{name}"));
+        let location = place.at("q");
+        let queue = Queue::create(&location, &plan).expect("created");
+        let mut peer = start(&location, "echo");
+        common::wait_for("the peer to attach", Duration::from_secs(20), || {
+            queue.segment().table().expect("a table").list().len() == 2
+        });
+        // So large that its room is given now, after both have mapped it.
+        let committed = || queue.segment().extent().expect("an extent").1;
+        let before = committed();
+        put(&queue, &item(5, 600_000)).expect("room");
+        assert!(committed() >= before + 600_000, "{name}: {before} bytes before, {} now", committed());
+        assert!(peer.wait().expect("waited for").success());
+        assert_eq!(get(&queue).expect("an answer"), item(5, 600_000));
+    }
 }
 
 #[test]
@@ -429,14 +443,81 @@ fn a_process_may_die_at_every_point_of_a_mutex_a_semaphore_and_an_event() {
     assert!(deaths > 1, "only {deaths} points of a semaphore");
 }
 
-/// What the last user would have removed stays when that is killed; whoever comes next finds nobody and makes it anew.
+/// Its memory went with its users. What stood for that is found to mean nothing by whoever looks there next.
 #[test]
 fn a_while_open_name_is_free_when_all_its_users_were_killed() {
     let place = Place::new("while-open-killed");
     let location = place.at("q");
-    assert!(!start(&location, "scratch").wait().expect("waited for").success());
-    let removed = penstock_core::listing::remove_stale(place.path()).expect("looked for");
-    assert_eq!(removed.len(), 1);
+    let kill = || assert!(!start(&location, "scratch").wait().expect("waited for").success());
+    kill();
+    assert_eq!(place.entries().len(), 1);
+    assert_eq!(listing(place.path()), Ok(Vec::new()));
     assert_eq!(place.entries(), [""; 0]);
-    Queue::create(&location, &plan(1, 0, 100)).expect("the name is free").segment().unlink().expect("removed");
+    kill();
+    let opened = Queue::open(&location, &Expectation::default(), Trust::OwnOnly);
+    assert!(matches!(opened, Err(Error::NotFound { .. })), "{opened:?}");
+    kill();
+    drop(Queue::create(&location, &while_open(1, 100)).expect("free"));
+    kill();
+    let (queue, is_new) =
+        Queue::open_or_create(&location, &while_open(1, 100), &Expectation::default(), Trust::OwnOnly).expect("free");
+    assert!(is_new);
+    assert_eq!(queue.depth().waiting, 0);
+}
+
+/// The section is known by its name, so it must be the users' handles that keep it, and not the file.
+#[test]
+fn memory_goes_only_with_the_last_of_its_users() {
+    let place = Place::new("while-open-shared");
+    let location = place.at("q");
+    let queue = Queue::create(&location, &while_open(2, 100)).expect("created");
+    put(&queue, b"kept").expect("room");
+    let other = open(&location);
+    drop(queue);
+    assert_eq!(get(&other).expect("an item"), b"kept");
+    let mut peer = start(&location, "echo");
+    put(&other, b"more").expect("room");
+    assert!(peer.wait().expect("waited for").success());
+    assert_eq!(get(&other).expect("an item"), b"more");
+    drop(other);
+    assert_eq!(place.entries(), [""; 0]);
+}
+
+#[test]
+fn what_stands_for_memory_is_looked_at_before_it_is_believed() {
+    let place = Place::new("while-open-lies");
+    let location = place.at("q");
+    let queue = Queue::create(&location, &while_open(2, 100)).expect("created");
+    let told = std::fs::read(&location.path).expect("a small file");
+    assert_eq!(told.len(), 32, "{told:?}");
+    let with_length = |length: u64| [&told[..24], &length.to_le_bytes()].concat();
+    for length in [0, queue.segment().header().total_bytes + 1, u64::MAX] {
+        let copy = place.at(&format!("length-{length}"));
+        std::fs::write(&copy.path, with_length(length)).expect("written");
+        let opened = Queue::open(&copy, &Expectation::default(), Trust::Anyone);
+        assert!(matches!(opened, Err(Error::Corrupted { .. })), "{length}: {opened:?}");
+    }
+    let short = place.at("short");
+    std::fs::write(&short.path, &told[..31]).expect("written");
+    let opened = Queue::open(&short, &Expectation::default(), Trust::Anyone);
+    assert!(matches!(opened, Err(Error::Foreign { .. })), "{opened:?}");
+    let nothing = place.at("nothing");
+    std::fs::write(&nothing.path, [&told[..8], &[7; 16], &told[24..]].concat()).expect("written");
+    let opened = Queue::open(&nothing, &Expectation::default(), Trust::Anyone);
+    assert!(matches!(opened, Err(Error::NotFound { .. })), "{opened:?}");
+    assert!(!nothing.path.exists(), "it means nothing");
+}
+
+#[cfg(feature = "crash-points")]
+#[test]
+fn a_process_may_die_at_every_point_of_creating_memory_that_goes_with_its_users() {
+    let place = Place::new("create-while-open");
+    let location = place.at("q");
+    let deaths = die_at_every_point("create", |point| {
+        let lived = lives(&location, &format!("create-while-open {point}"));
+        assert_eq!(listing(place.path()), Ok(Vec::new()), "dead at {point}: nobody is left");
+        assert_eq!(place.entries(), [""; 0], "dead at {point}");
+        lived
+    });
+    assert!(deaths > 3, "only {deaths} points of creating");
 }

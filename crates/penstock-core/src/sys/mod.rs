@@ -6,7 +6,7 @@
 //! | need | meaning |
 //! |---|---|
 //! | [`File`] | a segment's file: facts, commit, reopen, map |
-//! | [`Draft`] | a file that nobody can see until it is complete |
+//! | [`Draft`], [`Backing`] | a file that nobody can see until it is complete, or what stands for memory |
 //! | [`Map`] | its bytes, shared |
 //! | [`map_plain_file`] | a file of the user's own as memory, without anything of ours in it |
 //! | [`Pulse`] | a kernel-owned sign of life at a number; gone when the process is |
@@ -63,6 +63,15 @@ pub use windows::{die, stop_self};
 compile_error!(
     "penstock-core has no operating-system layer for this target yet: see src/sys/mod.rs for what one provides"
 );
+
+/// What a segment's bytes are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Backing {
+    /// Those of its file, which stays until it is removed.
+    File,
+    /// Memory that need not outlive its users, where the system has such a thing under a name.
+    Memory,
+}
 
 /// Why a sleep ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -14,6 +14,7 @@ use crate::atomic::model::{self as words, Doom, Process};
 use crate::deadline::model as clock;
 use crate::error::{Error, Result};
 use crate::layout::{PAGE, PARTICIPANTS};
+use crate::sys::Backing;
 use std::alloc::Layout;
 use std::cell::{Cell, RefCell, UnsafeCell};
 use std::collections::BTreeMap;
@@ -459,7 +460,7 @@ impl Draft {
     ///
     /// # Errors
     /// `NoSpace` for one that memory cannot hold.
-    pub fn begin(name: &str, path: &Path, len: u64) -> Result<(Draft, File)> {
+    pub fn begin(name: &str, path: &Path, len: u64, _backing: Backing) -> Result<(Draft, File)> {
         let len = usize::try_from(len).map_err(|_| Error::NoSpace { name: name.to_owned(), bytes: len })?;
         let inode = Arc::new(Inode::new(len));
         INODES.with(|inodes| inodes.borrow_mut().push(Arc::downgrade(&inode)));

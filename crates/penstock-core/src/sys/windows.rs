@@ -3,6 +3,7 @@
 //! | need | here |
 //! |---|---|
 //! | a name | a file in a directory of this start of the machine, so that names go with a restart |
+//! | memory that goes with its users | a section of the page file, which a small file stands for |
 //! | a sign of life | a lock on one byte far past the file's end, which goes with the process |
 //! | sleeping on a word of shared memory | a semaphore named after the file and the word's place in it |
 //! | a name that is free at once | deleted the POSIX way, else renamed out of the way first |
@@ -11,15 +12,18 @@
 mod directory;
 mod draft;
 mod file;
+mod map;
 mod plain_file;
 mod process;
 mod pulse;
+mod section;
 mod sleeping;
 mod trust;
 
 pub use directory::{Directory, check_directory, default_directory};
 pub use draft::{BUILDER, Draft, UNFINISHED};
-pub use file::{File, Map, unlink_if_same};
+pub use file::{File, unlink_if_same};
+pub use map::Map;
 pub use plain_file::map_plain_file;
 pub use process::{ForkLocked, epoch, features, host, now_ms, thread_id};
 #[cfg(feature = "crash-points")]

@@ -5,7 +5,7 @@ use super::pulse::{try_lock, unlock};
 use super::{c_path, errno_is_no_space, last_errno, open_raw, os_error, system, thread_id};
 use crate::error::{Error, Result};
 use crate::fault::Remedy;
-use crate::sys::{process_id, unix_ms};
+use crate::sys::{Backing, process_id, unix_ms};
 use std::path::{Path, PathBuf};
 
 /// How the names of files begin that are being built where the file system has no unnamed ones.
@@ -23,11 +23,11 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// Starts a file of `len` bytes beside `path`, none of them committed.
+    /// Starts a file of `len` bytes beside `path`, none of them committed. Memory is a file here as well.
     ///
     /// # Errors
     /// `Untrusted` where the directory cannot be written, `NoSpace`, `Os`.
-    pub fn begin(name: &str, path: &Path, len: u64) -> Result<(Draft, File)> {
+    pub fn begin(name: &str, path: &Path, len: u64, _backing: Backing) -> Result<(Draft, File)> {
         let parent = path.parent().unwrap_or(Path::new("/"));
         let mut temporary = None;
         let mut fd = system::open_unnamed(parent);

@@ -2,8 +2,10 @@
 
 use super::file::{Access, File, no_space_or, open_with, out_of_the_way, rename};
 use super::pulse::{try_lock, unlock};
+use super::section::Section;
 use super::trust::Private;
 use crate::error::{Error, Result};
+use crate::sys::Backing;
 use std::os::windows::io::AsRawHandle;
 use std::path::{Path, PathBuf};
 use std::ptr;
@@ -28,11 +30,12 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// Starts a file of `len` bytes beside `path`, none of them committed where the file system lets us choose.
+    /// Starts a file of `len` bytes beside `path`, or one that stands for so much memory; none of it committed where the
+    /// file system lets us choose.
     ///
     /// # Errors
     /// `Untrusted` where the directory cannot be written, `NoSpace`, `Os`.
-    pub fn begin(name: &str, path: &Path, len: u64) -> Result<(Draft, File)> {
+    pub fn begin(name: &str, path: &Path, len: u64, backing: Backing) -> Result<(Draft, File)> {
         let os = |what, errno: u32| Error::Os { name: name.to_owned(), what, errno: errno.cast_signed() };
         let temporary = out_of_the_way(path);
         let private = Private::new("").map_err(|errno| os("making its file private", errno))?;
@@ -51,9 +54,17 @@ impl Draft {
         )?;
         let draft = Draft { location: path.to_owned(), temporary };
         try_lock(handle.as_raw_handle(), BUILDER, 1, true); // says that somebody builds it, while the file is open
-        let (file, _) = File::from_handle(name, path, handle)?;
-        make_sparse(&file);
-        set_length(&file, name, len)?;
+        let (mut file, _) = File::from_handle(name, path, handle)?;
+        match backing {
+            Backing::File => {
+                make_sparse(&file);
+                set_length(&file, name, len)?;
+            }
+            Backing::Memory => {
+                let (section, record) = Section::make(name, len)?;
+                file.stand_for(name, section, record)?;
+            }
+        }
         Ok((draft, file))
     }
 
@@ -62,7 +73,11 @@ impl Draft {
     /// # Errors
     /// `Exists` if somebody was first; `NoSpace`, `Os`.
     pub fn publish(&self, file: &File, name: &str) -> Result<()> {
-        match rename(file.raw(), &self.location) {
+        let mut renamed = rename(file.raw(), &self.location);
+        if matches!(renamed, Err(ERROR_ALREADY_EXISTS | ERROR_FILE_EXISTS)) && self.is_name_left_by_memory(name) {
+            renamed = rename(file.raw(), &self.location);
+        }
+        match renamed {
             Ok(()) => {
                 unlock(file.raw(), BUILDER, 1); // it is built; recovery after a restart asks for the same lock
                 Ok(())
@@ -77,6 +92,11 @@ impl Draft {
                 Err(Error::Os { name: name.to_owned(), what: "giving it its name", errno: errno.cast_signed() })
             }
         }
+    }
+
+    /// Whether what had the name stood for memory that is gone: looking at it removed it.
+    fn is_name_left_by_memory(&self, name: &str) -> bool {
+        matches!(File::open(name, &self.location), Err(Error::NotFound { .. }))
     }
 }
 

@@ -1,5 +1,8 @@
 //! Files and their maps.
 
+use super::map::Map;
+use super::pulse::lock_all;
+use super::section::{Record, Section};
 use super::trust::owner_and_mode;
 use super::{last_error, os_error, sleeping, wide};
 use crate::error::{Error, Result};
@@ -11,6 +14,7 @@ use std::os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle};
 use std::path::{Path, PathBuf};
 use std::ptr;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::time::Duration;
 use windows_sys::Win32::Foundation::{
     ERROR_ACCESS_DENIED, ERROR_DELETE_PENDING, ERROR_FILE_NOT_FOUND, ERROR_HANDLE_EOF, ERROR_PATH_NOT_FOUND,
     GENERIC_READ, GENERIC_WRITE, HANDLE, INVALID_HANDLE_VALUE,
@@ -22,16 +26,11 @@ use windows_sys::Win32::Storage::FileSystem::{
     FILE_DISPOSITION_FLAG_IGNORE_READONLY_ATTRIBUTE, FILE_DISPOSITION_FLAG_POSIX_SEMANTICS, FILE_DISPOSITION_INFO_EX,
     FILE_FLAG_BACKUP_SEMANTICS, FILE_FLAG_OPEN_REPARSE_POINT, FILE_READ_ATTRIBUTES, FILE_RENAME_INFO,
     FILE_SHARE_DELETE, FILE_SHARE_READ, FILE_SHARE_WRITE, FILE_STANDARD_INFO, FILE_TYPE_DISK, FileDispositionInfoEx,
-    FileRenameInfo, FileStandardInfo, FlushFileBuffers, GetFileInformationByHandle, GetFileInformationByHandleEx,
-    GetFileType, GetVolumeInformationByHandleW, OPEN_EXISTING, READ_CONTROL, ReadFile, SetFileInformationByHandle,
-    WriteFile,
+    FileRenameInfo, FileStandardInfo, GetFileInformationByHandle, GetFileInformationByHandleEx, GetFileType,
+    GetVolumeInformationByHandleW, OPEN_EXISTING, READ_CONTROL, ReadFile, SetFileInformationByHandle, WriteFile,
 };
 use windows_sys::Win32::System::IO::{DeviceIoControl, OVERLAPPED};
 use windows_sys::Win32::System::Ioctl::{FILE_ALLOCATED_RANGE_BUFFER, FSCTL_QUERY_ALLOCATED_RANGES};
-use windows_sys::Win32::System::Memory::{
-    CreateFileMappingW, FILE_MAP_READ, FILE_MAP_WRITE, FlushViewOfFile, MEMORY_MAPPED_VIEW_ADDRESS, MapViewOfFile,
-    PAGE_READONLY, PAGE_READWRITE, UnmapViewOfFile,
-};
 
 /// What a file is opened for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -166,7 +165,13 @@ pub struct File {
     handle: OwnedHandle,
     path: PathBuf,
     facts: Facts,
+    /// What it stands for, if its bytes are not its own.
+    section: Option<Section>,
 }
+
+/// How often to look again for a section whose users live, and after how long: the last one may just be going.
+const LOOKS_WHILE_USERS_GO: u32 = 50;
+const LOOK_AGAIN: Duration = Duration::from_millis(2);
 
 impl File {
     /// Opens `path` without following a link.
@@ -174,9 +179,52 @@ impl File {
     /// # Errors
     /// `NotFound`, `Foreign` for anything but a regular file, `Untrusted` where access is denied, else `Os`.
     pub fn open(name: &str, path: &Path) -> Result<(File, Facts)> {
-        match open_raw(path, Access::Whole) {
-            Ok(handle) => File::from_handle(name, path, handle),
-            Err(errno) => Err(refused(name, errno, "this user may not read and write it")),
+        let handle = open_raw(path, Access::Whole)
+            .map_err(|errno| refused(name, errno, "this user may not read and write it"))?;
+        let (mut file, facts) = File::from_handle(name, path, handle)?;
+        let mut start = [0; Record::BYTES];
+        let read = file.read_start(name, &mut start)?;
+        let Some(record) = Record::from_bytes(&start[..read]) else { return Ok((file, facts)) };
+        file.section = Some(file.find_section(name, record)?);
+        let facts = file.with_section(facts);
+        Ok((file, facts))
+    }
+
+    /// Opens the section that the file stands for. Without one the file means nothing any more, and goes.
+    fn find_section(&self, name: &str, record: Record) -> Result<Section> {
+        for _ in 0..LOOKS_WHILE_USERS_GO {
+            if let Some(section) = Section::open(name, record)? {
+                return Ok(section);
+            }
+            let remove = || unlink_if_same(&self.path, &self.facts);
+            if let Some(removed) = lock_all(self.raw(), remove) {
+                removed?;
+                return Err(Error::NotFound { name: name.to_owned() });
+            }
+            std::thread::sleep(LOOK_AGAIN);
+        }
+        Err(Error::Unsupported {
+            name: name.to_owned(),
+            what: "it lives while it is open, in another session of this user, whose memory this one cannot reach; \
+                   make it there with lifetime='until_unlinked'"
+                .into(),
+        })
+    }
+
+    /// Has the file, just made, stand for a section.
+    ///
+    /// # Errors
+    /// `NoSpace`, `Os`.
+    pub(super) fn stand_for(&mut self, name: &str, section: Section, record: Record) -> Result<()> {
+        self.write_at(name, 0, &record.to_bytes(), "noting its memory")?;
+        self.section = Some(section);
+        Ok(())
+    }
+
+    fn with_section(&self, facts: Facts) -> Facts {
+        match &self.section {
+            Some(section) => Facts { len: section.len() as u64, committed: section.committed(), ..facts },
+            None => facts,
         }
     }
 
@@ -194,7 +242,7 @@ impl File {
             return foreign("a directory");
         }
         let facts = facts_of(handle.as_raw_handle(), name)?;
-        Ok((File { handle, path: path.to_owned(), facts }, facts))
+        Ok((File { handle, path: path.to_owned(), facts, section: None }, facts))
     }
 
     pub(super) fn raw(&self) -> HANDLE {
@@ -211,7 +259,7 @@ impl File {
         if !self.is_at_its_path() {
             facts.links = 0;
         }
-        Ok(facts)
+        Ok(self.with_section(facts))
     }
 
     /// Has the file system give the bytes now, so that a later store cannot be how we find out that it is full. A file
@@ -220,6 +268,9 @@ impl File {
     /// # Errors
     /// `NoSpace`, or `Os`. Bytes given so far stay given.
     pub fn commit(&self, name: &str, offset: u64, bytes: u64) -> Result<()> {
+        if let Some(section) = &self.section {
+            return section.commit(name, offset, bytes);
+        }
         if bytes == 0 || !identify(self.raw()).is_some_and(|found| found.is_sparse) {
             return Ok(());
         }
@@ -265,24 +316,19 @@ impl File {
         let mut at = from;
         while at < to {
             let length = usize::try_from(to - at).unwrap_or(CHUNK).min(zeros.len());
-            let mut place = place_at(at);
-            let mut written = 0;
-            // SAFETY: `zeros` is that long, and the rest are valid places.
-            let done = unsafe {
-                WriteFile(
-                    self.raw(),
-                    zeros.as_ptr(),
-                    u32::try_from(length).unwrap_or(0),
-                    &raw mut written,
-                    &raw mut place,
-                )
-            };
-            if done == 0 {
-                return Err(no_space_or(name, to - from, "making room in its file"));
-            }
-            at += u64::from(written.max(1));
+            at += self.write_at(name, at, &zeros[..length], "making room in its file")?.max(1);
         }
         Ok(())
+    }
+
+    /// Writes bytes at a place; returns how many it were.
+    fn write_at(&self, name: &str, at: u64, bytes: &[u8], what: &'static str) -> Result<u64> {
+        let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        let mut place = place_at(at);
+        let mut written = 0;
+        // SAFETY: `bytes` is that long, and the rest are valid places.
+        let done = unsafe { WriteFile(self.raw(), bytes.as_ptr(), length, &raw mut written, &raw mut place) };
+        if done == 0 { Err(no_space_or(name, bytes.len() as u64, what)) } else { Ok(written.into()) }
     }
 
     /// True if the path names this very file still.
@@ -297,6 +343,9 @@ impl File {
     /// # Errors
     /// `Os`.
     pub fn read_start(&self, name: &str, out: &mut [u8]) -> Result<usize> {
+        if let Some(section) = &self.section {
+            return Ok(section.read_start(out));
+        }
         let mut read = 0;
         let mut place = place_at(0);
         let wanted = u32::try_from(out.len()).unwrap_or(u32::MAX);
@@ -313,8 +362,11 @@ impl File {
     /// # Errors
     /// `Os` if there is no address space.
     pub fn map(&self, name: &str, len: usize, writable: bool) -> Result<Map> {
-        let mut map = Map::of(self.raw(), name, len, writable)?;
-        map.region = Some(sleeping::register(map.base as usize, len, self.facts.device, self.facts.inode));
+        let mut map = match &self.section {
+            Some(section) => Map::of_section(section.raw(), self.raw(), name, len, writable)?,
+            None => Map::of(self.raw(), name, len, writable)?,
+        };
+        map.region = Some(sleeping::register(map.base() as usize, len, self.facts.device, self.facts.inode));
         Ok(map)
     }
 
@@ -448,87 +500,5 @@ pub(super) fn rename(handle: HANDLE, to: &Path) -> std::result::Result<(), u32> 
         Ok(())
     } else {
         Err(last_error())
-    }
-}
-
-/// Bytes shared with others. Nothing here forms a reference to them: what lies above copies, or uses atomics.
-#[derive(Debug)]
-pub struct Map {
-    base: *mut u8,
-    len: usize,
-    file: OwnedHandle,
-    /// Where threads can sleep on its words, if it is a segment's.
-    region: Option<sleeping::Registration>,
-}
-
-// SAFETY: the map is plain memory shared between processes anyway; all access goes through atomics or raw copies.
-unsafe impl Send for Map {}
-// SAFETY: as above.
-unsafe impl Sync for Map {}
-
-impl Map {
-    pub(super) fn of(file: HANDLE, name: &str, len: usize, writable: bool) -> Result<Map> {
-        let failed = || os_error(name, "mapping it");
-        // SAFETY: the handle is open while it is borrowed here.
-        let file = unsafe { std::os::windows::io::BorrowedHandle::borrow_raw(file) };
-        let file = file.try_clone_to_owned().map_err(|_| failed())?;
-        let protection = if writable { PAGE_READWRITE } else { PAGE_READONLY };
-        // SAFETY: an open file, no name, no attributes; of all its length.
-        let section = unsafe { CreateFileMappingW(file.as_raw_handle(), ptr::null(), protection, 0, 0, ptr::null()) };
-        if section.is_null() {
-            return Err(failed());
-        }
-        // SAFETY: made just above, and ours. The view keeps what it needs of it.
-        let section = unsafe { OwnedHandle::from_raw_handle(section) };
-        let access = if writable { FILE_MAP_READ | FILE_MAP_WRITE } else { FILE_MAP_READ };
-        // SAFETY: a new view at an address of the system's choice.
-        let view = unsafe { MapViewOfFile(section.as_raw_handle(), access, 0, 0, len) };
-        if view.Value.is_null() {
-            return Err(failed());
-        }
-        Ok(Map { base: view.Value.cast(), len, file, region: None })
-    }
-
-    /// The first byte.
-    #[must_use]
-    pub fn base(&self) -> *mut u8 {
-        self.base
-    }
-
-    /// How many bytes there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Never true: an empty map cannot be made.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// Writes the range back to its file and waits for it.
-    ///
-    /// # Errors
-    /// `Os`.
-    pub fn flush(&self, name: &str, offset: usize, bytes: usize) -> Result<()> {
-        let end = offset.saturating_add(bytes).min(self.len);
-        if offset >= end {
-            return Ok(());
-        }
-        // SAFETY: offset..end lies inside the view.
-        let begun = unsafe { FlushViewOfFile(self.base.add(offset).cast(), end - offset) };
-        // SAFETY: the handle is open. Without this the writing has only begun. A read-only map has nothing to write.
-        let done = begun != 0
-            && (unsafe { FlushFileBuffers(self.file.as_raw_handle()) } != 0 || last_error() == ERROR_ACCESS_DENIED);
-        if done { Ok(()) } else { Err(os_error(name, "writing it back")) }
-    }
-}
-
-impl Drop for Map {
-    fn drop(&mut self) {
-        self.region = None; // before the address can become another map's
-        // SAFETY: made by MapViewOfFile, and nobody holds a pointer into it past the map's life.
-        unsafe { UnmapViewOfFile(MEMORY_MAPPED_VIEW_ADDRESS { Value: self.base.cast() }) };
     }
 }

@@ -1,7 +1,8 @@
 //! The user's own files as memory, without a header, a participant or a lock in them.
 
 use super::draft::set_length;
-use super::file::{Access, File, Map, facts_of, open_with, refused, unlink_if_same};
+use super::file::{Access, File, facts_of, open_with, refused, unlink_if_same};
+use super::map::Map;
 use crate::error::{Error, Result};
 use crate::sys::Facts;
 use std::os::windows::io::OwnedHandle;

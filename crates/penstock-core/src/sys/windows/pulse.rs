@@ -36,6 +36,26 @@ pub(super) fn unlock(handle: HANDLE, first: u32, count: u32) {
     unsafe { UnlockFileEx(handle, 0, count, 0, &raw mut place) };
 }
 
+/// Runs `act` while holding every number, if nobody living holds one.
+pub(super) fn lock_all<R>(handle: HANDLE, act: impl FnOnce() -> R) -> Option<R> {
+    Held::take(handle, 0, u32::MAX).map(|_held| act())
+}
+
+/// Numbers held alone, for as long as this lives.
+struct Held(HANDLE, u32, u32);
+
+impl Held {
+    fn take(handle: HANDLE, first: u32, count: u32) -> Option<Held> {
+        try_lock(handle, first, count, true).then_some(Held(handle, first, count))
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        unlock(self.0, self.1, self.2);
+    }
+}
+
 /// `None` if the system cannot be asked.
 fn is_locked(handle: HANDLE, first: u32, count: u32) -> Option<bool> {
     if try_lock(handle, first, count, false) {
@@ -85,17 +105,7 @@ impl Pulse {
     /// Runs `act` while holding the signs `first..first+count` that nobody living holds; `None` if somebody does.
     /// Meanwhile nobody can register there or act on the same death. Should this process be killed in `act`, they go.
     pub fn while_dead<R>(file: &File, _name: &str, first: u32, count: u32, act: impl FnOnce() -> R) -> Option<R> {
-        struct Held(HANDLE, u32, u32);
-        impl Drop for Held {
-            fn drop(&mut self) {
-                unlock(self.0, self.1, self.2);
-            }
-        }
-        if !try_lock(file.raw(), first, count, true) {
-            return None;
-        }
-        let _held = Held(file.raw(), first, count);
-        Some(act())
+        Held::take(file.raw(), first, count).map(|_held| act())
     }
 
     /// False: another process cannot keep it alive.

@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use windows_sys::Win32::Foundation::{GENERIC_ALL, GENERIC_READ, GENERIC_WRITE, HANDLE, LocalFree};
 use windows_sys::Win32::Security::Authorization::{
     ConvertSidToStringSidW, ConvertStringSecurityDescriptorToSecurityDescriptorW, GetSecurityInfo, SDDL_REVISION_1,
-    SE_FILE_OBJECT,
+    SE_FILE_OBJECT, SE_KERNEL_OBJECT,
 };
 use windows_sys::Win32::Security::{
     ACCESS_ALLOWED_ACE, ACE_HEADER, ACL, DACL_SECURITY_INFORMATION, EqualSid, GetAce, GetLengthSid, GetSidSubAuthority,
@@ -135,6 +135,33 @@ impl Drop for Private {
         // SAFETY: allocated by the conversion in `new`.
         unsafe { LocalFree(self.descriptor) };
     }
+}
+
+/// The owner of an open object that is not a file.
+pub fn owner_of_object(handle: HANDLE) -> Result<u32, u32> {
+    let mut owner: PSID = ptr::null_mut();
+    let mut descriptor: PSECURITY_DESCRIPTOR = ptr::null_mut();
+    let nothing = ptr::null_mut::<*mut ACL>();
+    // SAFETY: each is a valid place for its answer; the rest is not asked for.
+    let status = unsafe {
+        GetSecurityInfo(
+            handle,
+            SE_KERNEL_OBJECT,
+            OWNER_SECURITY_INFORMATION,
+            &raw mut owner,
+            ptr::null_mut(),
+            nothing,
+            nothing,
+            &raw mut descriptor,
+        )
+    };
+    if status != 0 {
+        return Err(status);
+    }
+    let found = owner_number(owner);
+    // SAFETY: allocated by the call above; what pointed into it is not used any more.
+    unsafe { LocalFree(descriptor) };
+    Ok(found)
 }
 
 /// Owner and mode of an open file, in the terms of other systems: mode 600 if nobody else may read or write it.
