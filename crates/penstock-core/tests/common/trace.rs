@@ -9,6 +9,7 @@ use penstock_core::Location;
 use penstock_core::layout::{BODY_AT, Entry, TABLE_AT};
 use penstock_core::sys::{File, Map};
 use std::sync::atomic::Ordering::SeqCst;
+use std::time::Duration;
 
 /// More steps than any operation has: a victim that goes in circles is told of instead of followed.
 const STEPS_MAX: u64 = 1_000_000;
@@ -123,6 +124,11 @@ impl Traced {
             self.go_to_system_call();
             self.stands()?;
         }
+    }
+
+    /// Waits until it sleeps in the system call that it was let go to the end of.
+    pub fn falls_asleep(&self) {
+        super::wait_for("it to sleep", Duration::from_secs(10), || self.child.state() == 'S');
     }
 
     /// What the system call at whose end it stands has returned.
