@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 import penstock
 from penstock import Corrupted, DecodeError, NewerVersion
-from penstock._codec import ALIGNMENT_BYTES, MAGIC, Codec, codec_for, seal, unseal
+from penstock._array_pickles import MOST_REMEMBERED
+from penstock._codec import ALIGNMENT_BYTES, MAGIC, PICKLE_START, Codec, codec_for, seal, unseal
 from penstock._dtype import dtype_of, spec_of
 from penstock._item import normalise
 
@@ -111,6 +112,89 @@ def test_viewed_array_lies_in_the_payload_and_is_read_only() -> None:
     assert not seen.flags.writeable
     memory[-4:] = b"\x09\x09\x09\x09"
     assert seen.tolist() == [9, 9, 9, 9]
+
+
+ARRAYS: dict[str, np.ndarray[Any, Any]] = {
+    "plain": np.arange(12, dtype="u4"),
+    "of another shape": np.arange(12, dtype="u4").reshape(3, 4),
+    "of another dtype": np.arange(12, dtype="i4"),
+    "as long, of floats": np.arange(12, dtype="f4"),
+    "read-only": np.frombuffer(bytes(48), "u4"),
+    "columns first": np.asfortranarray(np.arange(12, dtype="u4").reshape(3, 4)),
+    "every other": np.arange(24, dtype="u4")[::2],
+    "of the other byte order": np.arange(12, dtype="u4").astype(">u4"),
+    "with metadata": np.arange(12, dtype=np.dtype("u4", metadata={"unit": "m"})),
+    "complex": np.arange(12) * 2j,
+    "truths": np.array([True, False]),
+    "without dimensions": np.array(5.5),
+    "empty": np.zeros((0, 3), "u4"),
+    "dates": np.array(["2026-01-01"], "M8[D]"),
+    "texts": np.array(["a", "bc"]),
+    "records": np.zeros(3, POINT),
+    "of a subclass": np.ma.masked_array([1, 2, 3], [False, True, False]),
+    "a matrix": np.arange(4, dtype="u4").reshape(2, 2).view(np.matrix),
+}
+
+
+def same(one: np.ndarray[Any, Any], other: np.ndarray[Any, Any], is_view: bool = False) -> bool:
+    is_alike = type(one) is type(other) and one.dtype == other.dtype and one.dtype.metadata == other.dtype.metadata
+    is_alike = is_alike and one.shape == other.shape and one.tobytes() == other.tobytes()
+    is_laid_out_alike = one.flags.f_contiguous == other.flags.f_contiguous or not one.flags.c_contiguous
+    return is_alike and (is_view or (is_laid_out_alike and one.flags.writeable == other.flags.writeable))
+
+
+@pytest.mark.parametrize("first", ARRAYS, ids=str)
+@pytest.mark.filterwarnings("ignore:the matrix subclass", "ignore:metadata on a dtype")
+def test_arrays_are_the_same_and_so_are_their_bytes_whatever_is_remembered_of_others(first: str) -> None:
+    made = codec(object)
+    data = b""
+    for name in [first, first, *ARRAYS, *reversed(ARRAYS), first]:
+        array = ARRAYS[name]
+        data = payload(made.encode(array))
+        assert data == payload(codec(object).encode(array)), f"{name}: as if it were the first one"
+        assert data == payload(seal(*pickled(array))) or data[0] == PICKLE_START
+        assert same(made.decode(memoryview(data)), pickle.loads(pickle.dumps(array, 5))), name
+        viewed = made.view(memoryview(data))
+        assert same(viewed, array, is_view=True), name
+        assert data[0] == PICKLE_START or isinstance(viewed, np.ma.MaskedArray) or not viewed.flags.writeable
+    decoded, again = (made.decode(memoryview(data)) for _ in range(2))
+    assert not np.shares_memory(decoded, again)
+
+
+def pickled(item: Any) -> tuple[bytes, list[memoryview]]:
+    buffers: list[Any] = []
+    stream = pickle.dumps(item, 5, buffer_callback=buffers.append)
+    return stream, [buffer.raw() for buffer in buffers]
+
+
+def test_array_that_is_known_is_not_pickled_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = codec(object)
+    data = payload(made.encode(ARRAYS["plain"]))
+    made.decode(memoryview(data))
+
+    made_by = ARRAYS["plain"].__reduce_ex__(5)[0].__module__
+    monkeypatch.setitem(sys.modules, made_by, None)  # pickle could not name NumPy's function now, nor find it
+    with pytest.raises((pickle.PicklingError, ModuleNotFoundError)):
+        made.encode(np.arange(5))
+    other = ARRAYS["plain"][::-1].copy()
+    assert same(made.decode(memoryview(payload(made.encode(other)))), other)
+
+
+def test_a_head_that_is_known_is_of_no_use_to_a_payload_of_another_length() -> None:
+    made = codec(object)
+    data = payload(made.encode(ARRAYS["plain"]))
+    made.decode(memoryview(data))
+    for wrong in (data[:-4], data + bytes(4), data[:-48]):
+        for call in (made.decode, made.view):
+            with pytest.raises(DecodeError):
+                call(memoryview(wrong))
+
+
+def test_only_so_many_arrays_are_remembered() -> None:
+    made = codec(object)
+    for length in [*range(1, 3 * MOST_REMEMBERED), 5, 5]:
+        array = np.arange(length)
+        assert same(made.decode(memoryview(payload(made.encode(array)))), array)
 
 
 def test_empty_array_comes_back() -> None:

@@ -21,7 +21,7 @@ PACKAGE = ROOT / "python" / "penstock"
 # Lowest first: a file may import those above it, and no others. `_core` is the native module, which looks up classes
 # in `_errors` and nothing else.
 LAYERS = [
-    *("_errors", "_core", "_name", "_handle", "_dtype", "_item", "_codec", "_arrays"),
+    *("_errors", "_core", "_name", "_handle", "_dtype", "_item", "_array_pickles", "_codec", "_arrays"),
     *("_queue", "_mutex", "_semaphore", "_event", "_mapping", "_wait", "__init__"),
 ]
 ALLOWED = {name: set(LAYERS[:place]) for place, name in enumerate(LAYERS)}

@@ -20,6 +20,7 @@ import struct
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from penstock import _dtype
+from penstock._array_pickles import MOST_HEAD_BYTES, ArrayPickles
 from penstock._errors import DecodeError, NewerVersion
 
 if TYPE_CHECKING:
@@ -93,11 +94,21 @@ def codec_for(name: str, kind: str) -> Codec | None:
 
 def _object_codec(problem: Problem) -> Codec:
     """Return the codec for pickled objects. Pickle is imported here: queues of other kinds do without it."""
-    from pickle import dumps, loads
+    from pickle import PickleBuffer, dumps, loads
+
+    arrays = ArrayPickles()
 
     def encode(item: Any) -> bytes | tuple[Buffer, ...]:
-        if type(item) in _BUFFERLESS:
+        kind = type(item)
+        if kind in _BUFFERLESS:
             return dumps(item, 5)
+        if kind is arrays.type and (head := arrays.head_of(item)) is not None:
+            return head, PickleBuffer(item).raw()
+        parts = encode_anew(item)
+        arrays.remember(item, parts)
+        return parts
+
+    def encode_anew(item: Any) -> bytes | tuple[Buffer, ...]:
         buffers: list[Any] = []
         stream = dumps(item, 5, buffer_callback=buffers.append)
         return seal(stream, [buffer.raw() for buffer in buffers]) if buffers else stream
@@ -114,10 +125,15 @@ def _object_codec(problem: Problem) -> Codec:
             raise error from err
 
     def load_copied(envelope: memoryview) -> Any:
+        head = head_before_one_buffer(envelope)
+        if (known := arrays.known(head, envelope.nbytes)) is not None:
+            return known.array_on(bytearray(envelope[len(head) :]))
         stream, spans = unseal(envelope)
         buffers = [bytearray(envelope[span]) for span in spans]
         with envelope[stream] as pickled:
-            return loads(pickled, buffers=buffers)
+            item = loads(pickled, buffers=buffers)
+        arrays.remember_loaded(head, item, encode_anew)
+        return item
 
     def view(buffer: Any) -> Any:
         buffers: list[memoryview] = []
@@ -125,10 +141,15 @@ def _object_codec(problem: Problem) -> Codec:
             if buffer[0] == PICKLE_START:
                 return loads(buffer)
             with memoryview(buffer).toreadonly() as envelope:
+                head = head_before_one_buffer(envelope)
+                if (known := arrays.known(head, envelope.nbytes)) is not None:
+                    return known.array_on(envelope[len(head) :])
                 stream, spans = unseal(envelope)
                 buffers += [envelope[span] for span in spans]
                 with envelope[stream] as pickled:
-                    return loads(pickled, buffers=buffers)
+                    item = loads(pickled, buffers=buffers)
+                arrays.remember_loaded(head, item, encode_anew)
+                return item
         except Exception as err:
             error = problem(err, bytes(buffer))
             del buffer, buffers
@@ -179,6 +200,16 @@ def unseal(envelope: memoryview) -> tuple[slice, list[slice]]:
     if end != total:
         raise ValueError(f"the envelope ends at byte {end}, the item at {total}")
     return stream, spans
+
+
+def head_before_one_buffer(envelope: memoryview) -> bytes:
+    """Return what comes before the buffer in an envelope with one, whatever is behind it; b"" for anything else."""
+    if envelope.nbytes < _HEAD.size:
+        return b""
+    _, count, stream_bytes = _HEAD.unpack_from(envelope)
+    end = _HEAD.size + 8 + stream_bytes
+    end += -end % ALIGNMENT_BYTES
+    return bytes(envelope[:end]) if count == 1 and end <= MOST_HEAD_BYTES else b""
 
 
 def _span(start: int, length: int, total: int) -> slice:
