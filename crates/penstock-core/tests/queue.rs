@@ -42,6 +42,35 @@ fn large_and_small_items_keep_their_order_and_bytes() {
     assert!(matches!(put(&queue, &vec![0; 100_001]), Err(Error::TooLarge { bytes: 100_001, limit: 100_000, .. })));
 }
 
+/// Which rooms are used shows in the memory that the file system has given.
+#[test]
+fn large_items_take_turns_in_a_few_rooms_however_many_there_are() {
+    const LARGE: usize = 1 << 20;
+    let place = Place::new("in-turn");
+    let queue = Queue::create(&place.at("q"), &plan(100, 0, LARGE as u64)).expect("created");
+    let before = queue.segment().extent().expect("asked").1;
+    let rooms = || (queue.segment().extent().expect("asked").1 - before) / LARGE as u64;
+    for round in 0..40u8 {
+        put(&queue, &vec![round; LARGE]).expect("room");
+        assert_eq!(get(&queue), Ok(vec![round; LARGE]));
+    }
+    assert_eq!(rooms(), 4, "one in the queue at a time");
+    for round in 0..40u8 {
+        (0..3).for_each(|i| put(&queue, &vec![round + i; LARGE]).expect("room"));
+        (0..3).for_each(|i| assert_eq!(get(&queue), Ok(vec![round + i; LARGE])));
+    }
+    assert_eq!(rooms(), 4, "three at a time");
+    (0..20).for_each(|i| put(&queue, &vec![i; LARGE]).expect("room"));
+    (0..20).for_each(|i| assert_eq!(get(&queue), Ok(vec![i; LARGE])));
+    assert_eq!(rooms(), 20, "twenty at a time");
+    queue.use_in_turn(0);
+    for round in 0..40u8 {
+        put(&queue, &vec![round; LARGE]).expect("room");
+        assert_eq!(get(&queue), Ok(vec![round; LARGE]));
+    }
+    assert_eq!(rooms(), 20, "none that was cold");
+}
+
 #[test]
 fn an_item_given_back_is_delivered_before_newer_ones() {
     let place = Place::new("giveback");

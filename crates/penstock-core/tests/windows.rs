@@ -71,6 +71,7 @@ fn child() {
         "deed" => {
             let (point, deed, len) = (number / 1_000_000, number / 100_000 % 10, number % 100_000);
             let queue = open(&location);
+            queue.use_in_turn(0); // or only items of megabytes would change their places
             let (deed, len) = (usize::try_from(deed).expect("small"), usize::try_from(len).expect("small"));
             dying_at(point, || (DEEDS[deed].act)(&queue, len));
         }

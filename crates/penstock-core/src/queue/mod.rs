@@ -49,6 +49,8 @@ pub struct Queue {
     glance_room: Glance,
     /// How many items this handle has taken or tried to take.
     taken: AtomicU32,
+    /// How many bytes of rooms for large items are used in turn (`reserve`).
+    in_turn_bytes: AtomicU32,
 }
 
 impl Drop for Queue {

@@ -1,6 +1,7 @@
 //! Making a queue and attaching to one.
 
 use super::Queue;
+use super::reserve::IN_TURN_BYTES;
 use crate::atomic::AtomicU32;
 use crate::atomic::Ordering::Relaxed;
 use crate::error::Result;
@@ -127,6 +128,7 @@ impl Queue {
             glance_item: Glance::default(),
             glance_room: Glance::default(),
             taken: AtomicU32::new(0),
+            in_turn_bytes: AtomicU32::new(IN_TURN_BYTES),
         }
     }
 }

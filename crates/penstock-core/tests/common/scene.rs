@@ -135,6 +135,7 @@ impl Scene {
             ..size.plan()
         };
         let queue = Queue::create(&location, &plan).expect("created");
+        queue.use_in_turn(0); // so that items of a few thousand bytes are large enough to change their places
         let raw = Raw::of(&location);
         let (slots, stride) = (queue.plan().slots, queue.plan().stride);
         let total_bytes = usize::try_from(queue.plan().total_bytes).expect("short");
