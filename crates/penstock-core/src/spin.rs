@@ -4,6 +4,9 @@
 //! within a microsecond. So look for a short while first, for longer where that has paid lately; and not at all on one processor,
 //! on a handle that was told so, or where `PENSTOCK_SPIN=0` says so.
 //!
+//! Who has looked for some microseconds lets whoever else is runnable have the processor between two looks. It may be
+//! the very one that is waited for; and in a crowd it costs much less than to fall asleep and be woken.
+//!
 //! Time is counted in looks, about 25 ns each: reading the clock would cost as much as a put.
 
 use std::sync::OnceLock;
@@ -17,6 +20,10 @@ const LOOK: Duration = Duration::from_nanos(25);
 const MOST: u32 = 8000;
 /// The fewest, about 2 us.
 const LEAST: u32 = 80;
+/// After so many, about 10 us, the processor is offered to others between looks: a peer that is running has answered by then.
+const ALONE: u32 = 400;
+/// What the time of others counts, however long they had the processor: it was of use, and this is not about them.
+const OTHERS: Duration = Duration::from_nanos(3200);
 
 /// Adapts how long to look to how it went before.
 #[derive(Debug)]
@@ -69,16 +76,36 @@ impl Spin {
             return is_ready();
         }
         let looks = self.looks.load(Relaxed);
-        for _ in 0..looks {
-            if is_ready() {
-                self.looks.store(MOST.min(looks + looks / 4), Relaxed);
-                return true;
-            }
-            std::hint::spin_loop();
-        }
-        self.looks.store(LEAST.max(looks - looks / 4), Relaxed);
-        false
+        let has_come = look_alone(looks.min(ALONE), &mut is_ready)
+            || looks > ALONE && look_beside_others(LOOK * (looks - ALONE), &mut is_ready);
+        let next = if has_come { MOST.min(looks + looks / 4) } else { LEAST.max(looks - looks / 4) };
+        self.looks.store(next, Relaxed);
+        has_come
     }
+}
+
+fn look_alone(looks: u32, is_ready: &mut impl FnMut() -> bool) -> bool {
+    for _ in 0..looks {
+        if is_ready() {
+            return true;
+        }
+        std::hint::spin_loop();
+    }
+    false
+}
+
+fn look_beside_others(mut left: Duration, is_ready: &mut impl FnMut() -> bool) -> bool {
+    let mut last = Instant::now();
+    while !left.is_zero() {
+        std::thread::yield_now();
+        if is_ready() {
+            return true;
+        }
+        let now = Instant::now();
+        left = left.saturating_sub((now - last).min(OTHERS));
+        last = now;
+    }
+    false
 }
 
 impl Default for Spin {
@@ -141,33 +168,50 @@ fn is_worth_it() -> bool {
 mod tests {
     use super::*;
 
-    /// How often `is_ready` was asked while looking for what never comes.
-    fn looks_in_vain(spin: &Spin) -> u32 {
-        let mut looks = 0;
-        spin.until(|| {
-            looks += 1;
-            false
-        });
-        looks
+    /// How many looks it takes next.
+    fn looks(spin: &Spin) -> u32 {
+        spin.looks.load(Relaxed)
+    }
+
+    fn look_in_vain(spin: &Spin) {
+        assert!(!spin.until(|| false));
     }
 
     #[test]
     fn who_looks_in_vain_looks_shorter_but_never_stops() {
         let spin = Spin::new();
-        let first = looks_in_vain(&spin);
-        for _ in 0..100 {
-            looks_in_vain(&spin);
-        }
-        let last = looks_in_vain(&spin);
-        assert!(last >= 1 && (last < first || first == 1), "{first} looks at first, {last} in the end");
+        (0..100).for_each(|_| look_in_vain(&spin));
+        assert_eq!(looks(&spin), if is_worth_it() { LEAST } else { MOST / 2 });
     }
 
     #[test]
     fn who_finds_what_he_looks_for_looks_longer_up_to_the_limit() {
         let spin = Spin::new();
         (0..100).for_each(|_| assert!(spin.until(|| true)));
-        let last = looks_in_vain(&spin);
-        assert!(last == 1 || last == MOST, "{last} looks");
+        assert_eq!(looks(&spin), if is_worth_it() { MOST } else { MOST / 2 });
+    }
+
+    #[test]
+    fn what_comes_late_is_found_beside_others_too() {
+        let spin = Spin::new();
+        let mut asked = 0;
+        let has_come = spin.until(|| {
+            asked += 1;
+            asked > ALONE + 5
+        });
+        assert_eq!(has_come, is_worth_it());
+        assert!(!has_come || looks(&spin) > MOST / 2);
+    }
+
+    #[test]
+    fn the_time_of_others_counts_little() {
+        let mut asked = 0;
+        assert!(!look_beside_others(OTHERS * 3, &mut || {
+            asked += 1;
+            std::thread::sleep(OTHERS * 100); // as if another had the processor
+            false
+        }));
+        assert_eq!(asked, 3);
     }
 
     /// A wait that looks in vain and then sleeps for some time.
@@ -185,40 +229,43 @@ mod tests {
     #[test]
     fn after_sleeps_that_were_too_short_to_be_worth_it_he_looks_longer() {
         let spin = Spin::new();
-        (0..100).for_each(|_| _ = looks_in_vain(&spin));
-        let least = looks_in_vain(&spin);
+        (0..100).for_each(|_| look_in_vain(&spin));
+        let least = looks(&spin);
         // A sleep of no time at all: a machine too busy for it to be short sleeps again.
         let grows = (0..1000).any(|_| {
             wait_asleep(&spin, Duration::ZERO);
-            looks_in_vain(&spin) > least
+            looks(&spin) > least
         });
-        assert!(grows || least == 1, "{least} looks for ever");
+        assert_eq!(grows, is_worth_it());
     }
 
     #[test]
     fn after_long_sleeps_he_looks_shorter() {
         let spin = Spin::new();
-        let first = looks_in_vain(&spin);
         (0..40).for_each(|_| wait_asleep(&spin, LOOK * MOST));
-        let last = looks_in_vain(&spin);
-        assert!(last == LEAST || first == 1, "{first} looks at first, {last} in the end");
+        assert_eq!(looks(&spin), if is_worth_it() { LEAST } else { MOST / 2 });
     }
 
     #[test]
     fn a_wait_that_fails_teaches_nothing() {
         let spin = Spin::new();
-        (0..100).for_each(|_| _ = looks_in_vain(&spin));
+        (0..100).for_each(|_| look_in_vain(&spin));
+        let least = looks(&spin);
         (0..10).for_each(|_| assert_eq!(spin.or_sleep(|| false, || Err("removed")), Err("removed")));
-        let last = looks_in_vain(&spin);
-        assert!(last == LEAST || last == 1, "{last} looks");
+        assert_eq!(looks(&spin), least);
     }
 
     #[test]
     fn one_that_was_turned_off_asks_once() {
         let spin = Spin::new();
         spin.turn(false);
-        assert_eq!(looks_in_vain(&spin), 1);
         let mut looks = 0;
+        assert!(!spin.until(|| {
+            looks += 1;
+            false
+        }));
+        assert_eq!(looks, 1);
+        looks = 0;
         Glance::default().until_some(&spin, 30, || {
             looks += 1;
             0
