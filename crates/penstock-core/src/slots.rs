@@ -8,7 +8,7 @@ use crate::atomic::{reading, writing};
 use crate::error::{Error, Result};
 use crate::fault::{self, Remedy};
 use crate::layout::{BODY_AT, LINE, PAGE, PAIR, PARAMS, SLOT_HEAD, SlotHead, State, state_of, state_word};
-use crate::rings::{self, Ring};
+use crate::rings::{Length, Ring};
 use crate::sys::Map;
 
 /// Largest item that is copied under a lock; a slot then spans at most four lines.
@@ -43,7 +43,7 @@ pub struct Geometry {
     pub stride: usize,
     /// Payload room of a slot, 0 if every item lies in the slot itself.
     pub payload_stride: usize,
-    ring_len: usize,
+    ring: Length,
     slots_at: usize,
     payload_at: usize,
     /// Length of the segment.
@@ -84,13 +84,13 @@ impl Geometry {
         } else {
             INLINE_VARYING.min(max_item_bytes)
         };
-        let ring_len = Ring::length_for(slots);
+        let ring = Length::of(slots);
         // A queue of few slots passes each of them on all the time, and can afford to keep them apart.
-        let unit = if ring_len <= rings::SHORT { PAIR } else { LINE };
+        let unit = if ring.is_short() { PAIR } else { LINE };
         let stride = round_up(SLOT_HEAD as u64 + in_slot, unit);
         let inline_bytes = (round_up(SLOT_HEAD as u64 + in_slot, LINE) - SLOT_HEAD as u64).min(INLINE_MAX as u64);
         let payload_stride = if max_item_bytes > inline_bytes { round_up(max_item_bytes, PAGE) } else { 0 };
-        let slots_at = round_up(BODY_AT as u64 + 3 * 4 * Ring::entries_for(ring_len), unit);
+        let slots_at = round_up(BODY_AT as u64 + 3 * 4 * ring.entries(), unit);
         let slots_end = slots_at + slots * stride;
         let payload_at = if payload_stride > 0 { round_up(slots_end, PAGE) } else { slots_end };
         let total = slots
@@ -121,7 +121,7 @@ impl Geometry {
             inline_bytes: small(inline_bytes)?,
             stride: small(stride)?,
             payload_stride: small(payload_stride)?,
-            ring_len: small(ring_len)?,
+            ring,
             slots_at: small(slots_at)?,
             payload_at: small(payload_at)?,
             total_bytes: round_up(total, PAGE),
@@ -163,7 +163,7 @@ impl Geometry {
 
     #[allow(clippy::cast_possible_truncation, reason = "part of a length that can be addressed")]
     fn ring_entries(&self) -> usize {
-        Ring::entries_for(self.ring_len as u64) as usize
+        self.ring.entries() as usize
     }
 }
 
@@ -190,7 +190,7 @@ impl<'a> Slots<'a> {
             let at = self.map.base().add(self.plan.ring_at(which)).cast();
             std::slice::from_raw_parts(at, self.plan.ring_entries())
         };
-        Ring::new(entries, self.plan.ring_len)
+        Ring::new(entries, self.plan.ring)
     }
 
     /// Numbers of slots whose items wait.

@@ -122,7 +122,7 @@ fn the_page_has_every_field_at_its_place_and_no_other() {
 #[test]
 fn the_page_has_the_places_of_the_areas_and_the_version() {
     let page = page();
-    let slots_of_ten = BODY_AT + 3 * 64 * 16;
+    let slots_of_ten = BODY_AT + 3 * 64 * 10;
     for fact in [
         format!("layout version {VERSION}"),
         format!("| {CONTROL_AT} | control line |"),
@@ -208,7 +208,7 @@ fn fresh_queue() -> Image {
         .u64(4736, 10) // ten numbers were pushed to the free ring
         .u64(4992, 1); // what is settled counts with the sequence
     for number in 0..10u32 {
-        image = image.u32(38912 + 64 * number as usize, number);
+        image = image.u32(38528 + 64 * number as usize, number);
     }
     image
 }
@@ -231,10 +231,10 @@ fn a_number_put_leased_and_given_back_and_taken_moves_these_words() {
     let raw = Raw::of(&place.at("q"));
     put(&queue, &[1, 2, 3, 4]).expect("room");
     let there = fresh_queue()
-        .u64(40960, 2 | 1 << 34) // slot 0 is ready, with the first sequence
-        .u64(40968, 1) // whole
-        .u32(40976, 4) // bytes
-        .set(40992, &[1, 2, 3, 4])
+        .u64(39808, 2 | 1 << 34) // slot 0 is ready, with the first sequence
+        .u64(39816, 1) // whole
+        .u32(39824, 4) // bytes
+        .set(39840, &[1, 2, 3, 4])
         .u32(37888, 0) // the ready ring names slot 0
         .u64(4232, 2)
         .u64(4240, 1) // a number was taken from the free ring
@@ -244,15 +244,15 @@ fn a_number_put_leased_and_given_back_and_taken_moves_these_words() {
     assert_eq!(there.differences(&raw), "");
 
     let lease = queue.try_lease().expect("an item");
-    assert_eq!(raw.u64(40960), 3 | 1025 << 3 | 1 << 34, "leased by participant 1 of generation 1, same sequence");
-    assert_eq!(raw.u32(40980), 1, "deliveries");
+    assert_eq!(raw.u64(39808), 3 | 1025 << 3 | 1 << 34, "leased by participant 1 of generation 1, same sequence");
+    assert_eq!(raw.u32(39828), 1, "deliveries");
     assert_eq!(raw.u64(4616), 1, "numbers taken from the ready ring");
     common::patiently(|wait| queue.give_back(&lease, wait)).expect("given back");
-    assert_eq!(raw.u64(40960), 2 | 1 << 34);
+    assert_eq!(raw.u64(39808), 2 | 1 << 34);
     assert_eq!(raw.u64(4616), 0, "back at the front");
     assert_eq!(get(&queue), Ok(vec![1, 2, 3, 4]));
-    assert_eq!((raw.u64(40960), raw.u64(4616), raw.u64(4736)), (0, 1, 11), "free again, and pushed as the eleventh");
-    assert_eq!(raw.u32(38912 + 64 * 10), 0, "the free ring names slot 0 after 0 to 9");
+    assert_eq!((raw.u64(39808), raw.u64(4616), raw.u64(4736)), (0, 1, 11), "free again, and pushed as the eleventh");
+    assert_eq!(raw.u32(38528), 0, "the free ring names slot 0 again after 0 to 9, at the place where it did");
 }
 
 #[test]
@@ -262,9 +262,9 @@ fn a_queue_of_large_items_has_payload_rooms_on_pages_of_their_own() {
     let raw = Raw::of(&place.at("q"));
     put(&queue, &[7; 96]).expect("room"); // the largest that lies in the slot
     put(&queue, &[8; 97]).expect("room");
-    // Three rings of 4 numbers from 37888, each in a line of its own, slots of 128 bytes from 38656, payload rooms of 8192 from 40960.
-    assert_eq!(raw.bytes(38656 + 32, 96), [7; 96]);
-    assert_eq!(raw.u32(38784 + 16), 97);
+    // Three rings of 3 numbers from 37888, each in a line of its own, slots of 128 bytes from 38528, payload rooms of 8192 from 40960.
+    assert_eq!(raw.bytes(38528 + 32, 96), [7; 96]);
+    assert_eq!(raw.u32(38656 + 16), 97);
     assert_eq!(raw.bytes(40960 + 8192, 97), [8; 97]);
     assert_eq!(raw.u64(24), 40960 + 3 * 8192, "the whole");
     assert_eq!(raw.u64(32), 40960, "committed at creation");
@@ -275,8 +275,8 @@ fn total_by_the_page(capacity: u64, item: u64, largest: u64, dead: u64) -> u64 {
     let up = |n: u64, unit: u64| n.div_ceil(unit) * unit;
     let slots = capacity + dead;
     let room = if (1..=224).contains(&item) { item } else { largest.min(96) };
-    let numbers = slots.max(2).next_power_of_two();
-    let (of_number, of_slot) = if numbers <= 128 { (64, 128) } else { (4, 64) };
+    let (numbers, of_number, of_slot) =
+        if slots <= 128 { (slots, 64, 128) } else { (slots.next_power_of_two(), 4, 64) };
     let step = up(32 + room, of_slot);
     let in_slot = (up(32 + room, 64) - 32).min(224);
     let payload = if largest > in_slot { up(largest, 4096) } else { 0 };

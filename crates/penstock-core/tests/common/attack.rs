@@ -12,7 +12,7 @@ use penstock_core::layout::{
 use penstock_core::mapping::Mapping;
 use penstock_core::mutex::Mutex;
 use penstock_core::queue::{Expectation, Got, Lease, Plan, Reservation, Wait};
-use penstock_core::rings::Ring;
+use penstock_core::rings::Length;
 use penstock_core::segment::{Lifetime, Segment, Trust};
 use penstock_core::semaphore::{self, Semaphore};
 use penstock_core::signal::Event;
@@ -338,7 +338,7 @@ impl LiveQueue {
 
 fn queue_regions(queue: &Queue) -> Vec<(usize, usize)> {
     let slots = usize::try_from(queue.plan().slots).expect("few");
-    let entries = usize::try_from(Ring::entries_for(Ring::length_for(slots as u64))).expect("short");
+    let entries = usize::try_from(Length::of(slots as u64).entries()).expect("short");
     let slots_at = (BODY_AT + 12 * entries).next_multiple_of(PAIR);
     let mut regions = vec![
         (KIND_AT, size_of::<QueueControl>()),

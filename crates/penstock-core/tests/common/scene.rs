@@ -11,7 +11,7 @@ use penstock_core::layout::{
     SHUT_DOWN, SlotHead, State, TABLE_AT, state_of,
 };
 use penstock_core::queue::{Depth, Expectation, Plan, Reservation};
-use penstock_core::rings::Ring;
+use penstock_core::rings::Length;
 use penstock_core::segment::Trust;
 use penstock_core::{Error, Location, Queue};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -219,7 +219,7 @@ impl Scene {
     }
 
     fn slots_at(&self) -> usize {
-        let entries = usize::try_from(Ring::entries_for(Ring::length_for(self.slots))).expect("short");
+        let entries = usize::try_from(Length::of(self.slots).entries()).expect("short");
         (BODY_AT + 3 * 4 * entries).next_multiple_of(128)
     }
 
