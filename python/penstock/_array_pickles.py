@@ -55,9 +55,9 @@ class ArrayPickles:
         # By the dtype's identity, which is quick. Only NumPy's own are remembered, and those never go.
         return self._heads.get((id(array.dtype), array.shape, flags.writeable)) if flags.c_contiguous else None
 
-    def remember(self, item: Any, parts: bytes | tuple[Buffer, ...]) -> None:
+    def remember(self, item: Any, parts: tuple[Buffer, ...]) -> None:
         """Remember what was made of an item, if that is a plain array."""
-        if _is_plain(item) and isinstance(parts, tuple) and item.dtype is _builtin(item.dtype):
+        if _is_plain(item) and item.dtype is _builtin(item.dtype):
             self.type = type(item)
             _make_room(self._heads)
             self._heads[id(item.dtype), item.shape, item.flags.writeable] = b"".join(parts[:-1])

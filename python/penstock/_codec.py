@@ -104,14 +104,13 @@ def _object_codec(problem: Problem) -> Codec:
             return dumps(item, 5)
         if kind is arrays.type and (head := arrays.head_of(item)) is not None:
             return head, PickleBuffer(item).raw()
-        parts = encode_anew(item)
-        arrays.remember(item, parts)
-        return parts
-
-    def encode_anew(item: Any) -> bytes | tuple[Buffer, ...]:
         buffers: list[Any] = []
         stream = dumps(item, 5, buffer_callback=buffers.append)
-        return seal(stream, [buffer.raw() for buffer in buffers]) if buffers else stream
+        if not buffers:
+            return stream
+        parts = seal(stream, [buffer.raw() for buffer in buffers])
+        arrays.remember(item, parts)
+        return parts
 
     def decode(buffer: Any) -> Any:
         try:
@@ -132,7 +131,7 @@ def _object_codec(problem: Problem) -> Codec:
         buffers = [bytearray(envelope[span]) for span in spans]
         with envelope[stream] as pickled:
             item = loads(pickled, buffers=buffers)
-        arrays.remember_loaded(head, item, encode_anew)
+        arrays.remember_loaded(head, item, encode)
         return item
 
     def view(buffer: Any) -> Any:
@@ -148,7 +147,7 @@ def _object_codec(problem: Problem) -> Codec:
                 buffers += [envelope[span] for span in spans]
                 with envelope[stream] as pickled:
                     item = loads(pickled, buffers=buffers)
-                arrays.remember_loaded(head, item, encode_anew)
+                arrays.remember_loaded(head, item, encode)
                 return item
         except Exception as err:
             error = problem(err, bytes(buffer))
