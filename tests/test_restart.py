@@ -181,7 +181,7 @@ def test_lock_that_was_held_when_the_machine_stopped_is_free(path: Path, lock_at
 
 def test_rings_are_written_anew_from_the_slots(path: Path) -> None:
     make(path).close()
-    overwrite(path, free_ring_at(content_of(path)) - 1024, random.Random(1).randbytes(3 * 1024))
+    overwrite(path, free_ring_at(content_of(path)) - 640, random.Random(1).randbytes(3 * 640))
     restart(path)
     with penstock.Queue.open(path) as q:
         assert q.get_many(20) == ITEMS
