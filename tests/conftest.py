@@ -24,11 +24,10 @@ SHM = tempfile.gettempdir() if sys.platform == "win32" else "/dev/shm"
 
 # What a test file tries that Windows has no like of. Collected there, they would fail on an import or a missing call.
 NOT_ON_WINDOWS = {
-    "test_arrays.py": "needs numpy, whose wheel Wine 8 cannot load",
+    "test_bench.py": "the benchmarks fork",
     "test_bootstrap.py": "the tools that ready a checkout are for Unix",
     "test_cli.py": "steers commands through pseudo-terminals",
     "test_cli_items.py": "steers commands through pseudo-terminals",
-    "test_codec.py": "needs numpy, whose wheel Wine 8 cannot load",
     "test_cpython.py": "runs the tests of the Linux interpreter",
     "test_crash.py": "forks at crash points",
     "test_demo.py": "steers commands through pseudo-terminals",
