@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use windows_sys::Win32::Foundation::{GENERIC_ALL, GENERIC_READ, GENERIC_WRITE, HANDLE, LocalFree};
 use windows_sys::Win32::Security::Authorization::{
     ConvertSidToStringSidW, ConvertStringSecurityDescriptorToSecurityDescriptorW, GetSecurityInfo, SDDL_REVISION_1,
-    SE_FILE_OBJECT, SE_KERNEL_OBJECT,
+    SE_FILE_OBJECT, SE_KERNEL_OBJECT, SE_OBJECT_TYPE,
 };
 use windows_sys::Win32::Security::{
     ACCESS_ALLOWED_ACE, ACE_HEADER, ACL, DACL_SECURITY_INFORMATION, EqualSid, GetAce, GetLengthSid, GetSidSubAuthority,
@@ -139,40 +139,23 @@ impl Drop for Private {
 
 /// The owner of an open object that is not a file.
 pub fn owner_of_object(handle: HANDLE) -> Result<u32, u32> {
-    let mut owner: PSID = ptr::null_mut();
-    let mut descriptor: PSECURITY_DESCRIPTOR = ptr::null_mut();
-    let nothing = ptr::null_mut::<*mut ACL>();
-    // SAFETY: each is a valid place for its answer; the rest is not asked for.
-    let status = unsafe {
-        GetSecurityInfo(
-            handle,
-            SE_KERNEL_OBJECT,
-            OWNER_SECURITY_INFORMATION,
-            &raw mut owner,
-            ptr::null_mut(),
-            nothing,
-            nothing,
-            &raw mut descriptor,
-        )
-    };
-    if status != 0 {
-        return Err(status);
-    }
-    let found = owner_number(owner);
-    // SAFETY: allocated by the call above; what pointed into it is not used any more.
-    unsafe { LocalFree(descriptor) };
-    Ok(found)
+    owner_and_list(handle, SE_KERNEL_OBJECT, |owner, _| owner_number(owner))
 }
 
 /// Owner and mode of an open file, in the terms of other systems: mode 600 if nobody else may read or write it.
 pub fn owner_and_mode(handle: HANDLE) -> Result<(u32, u32), u32> {
+    owner_and_list(handle, SE_FILE_OBJECT, |owner, list| (owner_number(owner), 0o600 | mode_of_others(list)))
+}
+
+/// Has `act` look at the owner and the access list of an open object.
+fn owner_and_list<R>(handle: HANDLE, kind: SE_OBJECT_TYPE, act: impl FnOnce(PSID, *mut ACL) -> R) -> Result<R, u32> {
     let (mut owner, mut list): (PSID, *mut ACL) = (ptr::null_mut(), ptr::null_mut());
     let mut descriptor: PSECURITY_DESCRIPTOR = ptr::null_mut();
     // SAFETY: each is a valid place for its answer.
     let status = unsafe {
         GetSecurityInfo(
             handle,
-            SE_FILE_OBJECT,
+            kind,
             OWNER_SECURITY_INFORMATION | DACL_SECURITY_INFORMATION,
             &raw mut owner,
             ptr::null_mut(),
@@ -184,7 +167,7 @@ pub fn owner_and_mode(handle: HANDLE) -> Result<(u32, u32), u32> {
     if status != 0 {
         return Err(status);
     }
-    let found = (owner_number(owner), 0o600 | mode_of_others(list));
+    let found = act(owner, list);
     // SAFETY: allocated by the call above; what pointed into it is not used any more.
     unsafe { LocalFree(descriptor) };
     Ok(found)
