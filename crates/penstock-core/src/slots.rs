@@ -226,20 +226,11 @@ impl<'a> Slots<'a> {
 
     /// Has the processor fetch a slot for writing while the caller is still busy with others: its line was last written on
     /// another processor, and waiting for it would be most of what a put or get costs.
-    ///
-    /// (The intrinsic for this hint becomes a plain prefetch unless the whole program is compiled for newer processors; the
-    /// instruction itself is on all of 64 bits, without effect on the oldest.)
     #[inline]
     pub fn expect(&self, number: u32) {
-        #[cfg(target_arch = "x86_64")]
         if let Some(head) = self.head(number) {
-            // SAFETY: a hint that changes no value and never faults; the address is a slot's.
-            unsafe {
-                std::arch::asm!("prefetchw [{}]", in(reg) &raw const *head, options(nostack, preserves_flags, readonly));
-            }
+            expect_line(head);
         }
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = number; // no stable hint
     }
 
     /// The same for the first `count` slots that `ring` names from `head` on, or for as many as may be on their way at a
@@ -314,6 +305,21 @@ impl<'a> Slots<'a> {
     pub fn place(&self, number: u32, len: usize) -> Option<*mut u8> {
         self.data(number, len)
     }
+}
+
+/// Has the processor fetch the line of `place` for writing.
+///
+/// (The intrinsic for this hint becomes a plain prefetch unless the whole program is compiled for newer processors; the
+/// instruction itself is on all of 64 bits, without effect on the oldest.)
+#[inline]
+pub fn expect_line<T>(place: &T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a hint that changes no value and never faults.
+    unsafe {
+        std::arch::asm!("prefetchw [{}]", in(reg) &raw const *place, options(nostack, preserves_flags, readonly));
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = place; // no stable hint
 }
 
 /// Copies `len` bytes that do not overlap. A number's size is worth a branch: a call of the general copy costs more

@@ -125,7 +125,7 @@ pub struct Glance {
 }
 
 /// How long to let a stream gather: a few items' worth.
-const GATHER: u32 = 20;
+const GATHER: u32 = 14;
 
 impl Glance {
     /// Looks up to `looks` times for `count` to be more than zero. The caller's `spin` says whether to look at all.

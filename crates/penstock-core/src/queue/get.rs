@@ -17,7 +17,7 @@ use crate::event;
 use crate::fault;
 use crate::layout::{SHUT_AT_ONCE, SlotHead, State, carries_seq};
 use crate::rings::between;
-use crate::slots::{INLINE_MAX, look};
+use crate::slots::{INLINE_MAX, expect_line, look};
 
 /// Where a small item is copied to.
 pub type Inline = [u8; INLINE_MAX];
@@ -173,9 +173,12 @@ impl Queue {
         let line = &self.control().get;
         let mut tail = line.ready_tail_seen.load(Relaxed);
         if tail == head {
+            // As in `room_seen`: most likely the next slot, and the line that producers have looked at.
+            self.slots().expect(self.slots().ready().get(head));
             // Acquire: pairs with the producer's release of the tail; its entry and its slot are seen.
             tail = self.control().ready.tail.load(Acquire);
             line.ready_tail_seen.store(tail, Relaxed);
+            expect_line(&self.control().free.tail);
             self.slots().expect_next(self.slots().ready(), head, tail.wrapping_sub(head));
         }
         between(head, tail, self.plan.slots)

@@ -19,7 +19,7 @@ use crate::event;
 use crate::fault::{self, Remedy};
 use crate::layout::{SHUT_AT_ONCE, SHUT_DOWN, SlotHead, State};
 use crate::rings::between;
-use crate::slots::{look, shift};
+use crate::slots::{expect_line, look, shift};
 
 impl Queue {
     /// Puts an item, given in parts that are laid one after the other, without waiting.
@@ -151,9 +151,13 @@ impl Queue {
         let line = &self.control().put;
         let mut tail = line.free_tail_seen.load(Relaxed);
         if self.plan.dead_capacity > 0 || tail == head {
+            // In a short ring the entry seldom changes, so this is most likely the next slot; it comes along with the tail.
+            self.slots().expect(self.slots().free().get(head));
             // Acquire: pairs with the consumer's release of the tail; its entry and its slot are seen.
             tail = self.control().free.tail.load(Acquire);
             line.free_tail_seen.store(tail, Relaxed);
+            // Consumers have looked at this one meanwhile.
+            expect_line(&self.control().ready.tail);
             self.slots().expect_next(self.slots().free(), head, tail.wrapping_sub(head));
         }
         let count = between(head, tail, self.plan.slots)
