@@ -1105,3 +1105,93 @@ def test_handle_takes_no_attributes(queue: penstock.Queue) -> None:
         queue.maxsize = 5  # type: ignore[misc]
     with pytest.raises(AttributeError):
         queue.something = 5  # type: ignore[attr-defined]
+
+
+# ---- however a call is written ---------------------------------------------------------------------------------------
+
+
+def _number_queue(state: str) -> penstock.Queue:
+    q = penstock.Queue(capacity=1, item="u1")
+    if state in ("full", "full and shut down"):
+        q.put(1)
+    if "shut down" in state:
+        q.shutdown()
+    if state == "closed":
+        q.close()
+    return q
+
+
+def _outcome(form: Callable[[penstock.Queue], Any], state: str) -> tuple[Any, ...]:
+    with _number_queue(state) as q:
+        try:
+            came: tuple[Any, ...] = ("returns", form(q))
+        except Exception as error:  # noqa: BLE001 - whichever it is, it is the same for all
+            came = (type(error), str(error).replace(q.name, "it"))
+        return (*came, None if q.closed else q.qsize())
+
+
+@pytest.mark.parametrize("state", ["empty", "full and shut down", "shut down", "closed"])
+@pytest.mark.parametrize("item", [7, True, 256, -1, 2.0, "seven", None])
+def test_a_plain_put_does_what_one_with_named_arguments_does(state: str, item: Any) -> None:
+    forms: list[Callable[[penstock.Queue], Any]] = [
+        lambda q: q.put(item),
+        lambda q: q.put(item=item),
+        lambda q: q.put(item, True, None),
+        lambda q: q.put(item, block=True, timeout=5),
+        lambda q: penstock.Queue.put(q, item),
+    ]
+    outcomes = [_outcome(form, state) for form in forms]
+    assert outcomes == [outcomes[0]] * len(forms)
+
+
+@pytest.mark.parametrize("state", ["full", "full and shut down", "shut down", "closed"])
+def test_a_plain_get_does_what_one_with_named_arguments_does(state: str) -> None:
+    forms: list[Callable[[penstock.Queue], Any]] = [
+        lambda q: q.get(),
+        lambda q: q.get(True),
+        lambda q: q.get(block=True, timeout=5),
+        lambda q: q.get(timeout=None),
+        penstock.Queue.get,
+    ]
+    outcomes = [_outcome(form, state) for form in forms]
+    assert outcomes == [outcomes[0]] * len(forms)
+
+
+@pytest.mark.parametrize("verb", ["put", "get"])
+def test_calls_that_cannot_be_are_refused_before_anything_happens(verb: str) -> None:
+    with _number_queue("full") as q:
+        act = getattr(q, verb)
+        wrong: list[tuple[tuple[Any, ...], dict[str, Any]]] = [
+            ((1, True, None, 4), {}),
+            ((), {"wait": 1}),
+            ((1,), {"block": True, "bock": True}),
+        ]
+        for args, named in wrong:
+            with pytest.raises(TypeError):
+                act(*args, **named)
+        with pytest.raises(TypeError):
+            getattr(penstock.Queue, verb)(object(), 1)
+        assert q.qsize() == 1
+
+
+def test_a_plain_put_of_what_turns_into_a_number_by_itself() -> None:
+    class Seven:
+        def __index__(self) -> int:
+            return 7
+
+    with penstock.Queue(capacity=1, item="u1") as q:
+        q.put(Seven())
+        assert q.get() == 7
+
+
+def test_an_item_that_raises_while_it_is_asked_for_its_number_is_not_put() -> None:
+    class Broken:
+        def __index__(self) -> int:
+            raise RuntimeError("no number today")
+
+    with penstock.Queue(capacity=1, item="i4") as q:
+        with pytest.raises(OverflowError):
+            q.put(Broken())
+        with pytest.raises(OverflowError):
+            q.put(item=Broken())
+        assert q.qsize() == 0

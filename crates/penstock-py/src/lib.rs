@@ -46,6 +46,11 @@ mod _core {
 
     use pyo3::prelude::*;
 
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        crate::queue::shorten(&module.py().get_type::<Queue>())
+    }
+
     /// Return the directory of names: `$PENSTOCK_DIR`, else a private directory of this user in /dev/shm. Does not create it.
     #[pyfunction]
     fn default_directory() -> String {

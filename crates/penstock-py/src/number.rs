@@ -50,39 +50,68 @@ impl Number {
     }
 
     /// The item's bytes, little-endian, in the first `size()` of eight.
-    #[inline]
+    #[inline(always)]
     pub fn encode(self, item: &Bound<'_, PyAny>) -> PyResult<[u8; 8]> {
         match self {
-            Number::Unsigned(size) => {
-                let max = u64::MAX >> (64 - 8 * u32::from(size));
-                match item.extract::<u64>() {
-                    Ok(value) if value <= max => Ok(value.to_le_bytes()),
-                    _ => Err(does_not_fit(item, &format!("'u{size}' (0 to {max})"))),
-                }
-            }
+            // As signed, of which all of them are: taken without looking at the object's type first.
+            Number::Unsigned(size) if size < 8 => match item.extract::<i64>() {
+                Ok(value) if (0..1 << (8 * u32::from(size))).contains(&value) => Ok(value.to_le_bytes()),
+                _ => Err(self.does_not_fit(item)),
+            },
+            Number::Unsigned(_) => item.extract().map(u64::to_le_bytes).map_err(|_| self.does_not_fit(item)),
             Number::Signed(size) => {
                 let max = i64::MAX >> (64 - 8 * u32::from(size));
                 match item.extract::<i64>() {
                     Ok(value) if (-max - 1..=max).contains(&value) => Ok(value.to_le_bytes()),
-                    _ => Err(does_not_fit(item, &format!("'i{size}' ({} to {max})", -max - 1))),
+                    _ => Err(self.does_not_fit(item)),
                 }
             }
             Number::F8 => item.extract::<f64>().map(f64::to_le_bytes),
-            Number::F4 => Number::encode_f4(item),
+            Number::F4 => self.encode_f4(item),
             Number::Bool => item.extract::<bool>().map(|value| u64::from(value).to_le_bytes()),
         }
     }
 
-    fn encode_f4(item: &Bound<'_, PyAny>) -> PyResult<[u8; 8]> {
+    fn encode_f4(self, item: &Bound<'_, PyAny>) -> PyResult<[u8; 8]> {
         let wide = item.extract::<f64>()?;
         #[allow(clippy::cast_possible_truncation, reason = "checked just below")]
         let narrow = wide as f32;
         if narrow.is_infinite() && wide.is_finite() {
-            return Err(does_not_fit(item, "'f4' (about -3.4e38 to 3.4e38)"));
+            return Err(self.does_not_fit(item));
         }
         let mut bytes = [0; 8];
         bytes[..4].copy_from_slice(&narrow.to_le_bytes());
         Ok(bytes)
+    }
+
+    /// The error for an item that is no such number.
+    #[cold]
+    #[inline(never)]
+    fn does_not_fit(self, item: &Bound<'_, PyAny>) -> PyErr {
+        let range = self.range();
+        let is_integer = item.is_instance_of::<PyInt>()
+            || item.hasattr("__index__").unwrap_or(false)
+            || item.is_instance_of::<PyFloat>() && self == Number::F4;
+        if !is_integer {
+            let kind = item.get_type().name().map_or_else(|_| "?".to_owned(), |name| name.to_string());
+            return PyTypeError::new_err(format!("item is of type {kind}; {range} takes integers"));
+        }
+        let shown = item.repr().map_or_else(|_| "?".to_owned(), |repr| repr.to_string().chars().take(80).collect());
+        PyOverflowError::new_err(format!("item {shown} does not fit {range}"))
+    }
+
+    /// Its name and range, as messages show them.
+    fn range(self) -> String {
+        match self {
+            Number::Unsigned(size) => format!("'u{size}' (0 to {})", u64::MAX >> (64 - 8 * u32::from(size))),
+            Number::Signed(size) => {
+                let max = i64::MAX >> (64 - 8 * u32::from(size));
+                format!("'i{size}' ({} to {max})", -max - 1)
+            }
+            Number::F4 => "'f4' (about -3.4e38 to 3.4e38)".to_owned(),
+            Number::F8 => "'f8'".to_owned(),
+            Number::Bool => "'?'".to_owned(),
+        }
     }
 
     /// The object that `bytes` stand for; there are `size()` of them.
@@ -91,6 +120,12 @@ impl Number {
         let mut word = [0; 8];
         let len = bytes.len().min(8);
         word[..len].copy_from_slice(&bytes[..len]);
+        self.of_word(py, word)
+    }
+
+    /// The object that the first `size()` of eight bytes stand for; the others are zero.
+    #[inline]
+    pub fn of_word<'py>(self, py: Python<'py>, word: [u8; 8]) -> Bound<'py, PyAny> {
         let unsigned = u64::from_le_bytes(word);
         match self {
             Number::Unsigned(_) => int(PyInt::new(py, unsigned)),
@@ -111,17 +146,4 @@ impl Number {
 
 fn int(number: Bound<'_, PyInt>) -> Bound<'_, PyAny> {
     number.into_any()
-}
-
-#[cold]
-fn does_not_fit(item: &Bound<'_, PyAny>, range: &str) -> PyErr {
-    let is_integer = item.is_instance_of::<PyInt>()
-        || item.hasattr("__index__").unwrap_or(false)
-        || item.is_instance_of::<PyFloat>() && range.contains('f');
-    if !is_integer {
-        let kind = item.get_type().name().map_or_else(|_| "?".to_owned(), |name| name.to_string());
-        return PyTypeError::new_err(format!("item is of type {kind}; {range} takes integers"));
-    }
-    let shown = item.repr().map_or_else(|_| "?".to_owned(), |repr| repr.to_string().chars().take(80).collect());
-    PyOverflowError::new_err(format!("item {shown} does not fit {range}"))
 }

@@ -2,6 +2,10 @@
 //!
 //! Each verb first tries with the interpreter's lock held, for about a microsecond; only then does it let go of it and wait.
 
+mod direct;
+
+pub use direct::install as shorten;
+
 use crate::errors;
 use crate::facts;
 use crate::item::{Encoded, Kind};
@@ -137,6 +141,44 @@ impl Handle {
         committed
     }
 
+    /// Puts a number, if nothing has to be waited for and nothing is wrong.
+    #[inline(always)]
+    fn put_number_now(&self, item: &Bound<'_, PyAny>) -> Now<()> {
+        let Kind::Number(number) = self.kind else { return Now::Other };
+        let (Ok(bytes), Ok(_entered)) = (number.encode(item), self.enter(item.py())) else { return Now::Other };
+        match self.core.try_put(&[&bytes[..number.size()]]) {
+            Ok(None) => Now::Done(()),
+            Err(Error::Full | Error::Busy) => Now::MustWait,
+            _ => Now::Other,
+        }
+    }
+
+    /// Takes a number, if nothing has to be waited for and nothing is wrong.
+    #[inline(always)]
+    fn get_number_now<'py>(&self, py: Python<'py>) -> Now<Bound<'py, PyAny>> {
+        let (Kind::Number(number), Ok(_entered)) = (&self.kind, self.enter(py)) else { return Now::Other };
+        // What every get pays should not include clearing room for the largest small item.
+        let mut word = [0; 8];
+        match self.core.try_get(&mut word) {
+            Ok(Got::Copied(_)) => Now::Done(number.of_word(py, word)),
+            Err(Error::Empty | Error::Busy) => Now::MustWait,
+            _ => Now::Other,
+        }
+    }
+
+    /// Goes on with a put that found no room.
+    fn wait_and_put(&self, item: &Bound<'_, PyAny>) -> PyResult<()> {
+        let encoded = self.kind.encode(item)?;
+        let _entered = self.enter(item.py())?;
+        encoded.with(|parts| self.put_slowly(item.py(), parts, true, None))
+    }
+
+    /// Goes on with a get that found nothing.
+    fn wait_and_get<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let _entered = self.enter(py)?;
+        self.get_slowly(py, true, None)
+    }
+
     /// Makes an object of what was taken.
     #[inline]
     fn finish<'py>(&self, py: Python<'py>, got: Got, small: &[u8; INLINE_MAX]) -> PyResult<Bound<'py, PyAny>> {
@@ -258,6 +300,15 @@ impl Handle {
             }
         }
     }
+}
+
+/// What came of an attempt that does not wait.
+enum Now<T> {
+    Done(T),
+    /// Nothing changed; there was no room, no item, or somebody held the lock.
+    MustWait,
+    /// Nothing changed; the whole verb deals with it.
+    Other,
 }
 
 /// What becomes of a large item's slot once it is copied.
@@ -547,14 +598,6 @@ impl Queue {
         check_timeout(block, timeout)?;
         let handle = &*self.handle;
         let _entered = handle.enter(py)?;
-        if let Kind::Number(number) = handle.kind {
-            // What every get pays should not include clearing room for the largest small item.
-            let mut word = [0; 8];
-            if let Ok(Got::Copied(len)) = handle.core.try_get(&mut word) {
-                return Ok(number.decode(py, &word[..len]));
-            }
-            return handle.get_slowly(py, block, timeout);
-        }
         let mut small = [0; INLINE_MAX];
         match handle.core.try_get(&mut small) {
             Ok(got) => handle.finish(py, got, &small),
