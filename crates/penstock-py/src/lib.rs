@@ -2,6 +2,7 @@
 #![deny(unsafe_code)]
 #![allow(clippy::needless_pass_by_value, reason = "PyO3 hands arguments over by value")]
 
+mod direct;
 mod errors;
 mod event;
 mod facts;
@@ -48,7 +49,8 @@ mod _core {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
-        crate::queue::shorten(&module.py().get_type::<Queue>())
+        crate::queue::call_directly(module.py())?;
+        crate::lease::call_directly(module.py())
     }
 
     /// Return the directory of names: `$PENSTOCK_DIR`, else a private directory of this user in /dev/shm. Does not create it.

@@ -1,4 +1,4 @@
-//! Python's buffers: ours lent to Python, and Python's read by us. There is `unsafe` here (and in `queue/direct.rs`),
+//! Python's buffers: ours lent to Python, and Python's read by us. There is `unsafe` here (and in the files `direct.rs`),
 //! because the buffer protocol is made of pointers; beside it stands only `Mapping.__getbuffer__`, which calls `lend`.
 #![allow(unsafe_code)]
 

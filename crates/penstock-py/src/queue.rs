@@ -4,8 +4,9 @@
 
 mod direct;
 
-pub use direct::install as shorten;
+pub use direct::install as call_directly;
 
+use crate::direct::Now;
 use crate::errors;
 use crate::facts;
 use crate::item::{Encoded, Kind};
@@ -302,15 +303,6 @@ impl Handle {
     }
 }
 
-/// What came of an attempt that does not wait.
-enum Now<T> {
-    Done(T),
-    /// Nothing changed; there was no room, no item, or somebody held the lock.
-    MustWait,
-    /// Nothing changed; the whole verb deals with it.
-    Other,
-}
-
 /// What becomes of a large item's slot once it is copied.
 #[derive(Clone, Copy)]
 enum Settle {
@@ -377,6 +369,18 @@ pub struct Queue {
     pub handle: Arc<Handle>,
     created: bool,
     trusted: bool,
+}
+
+impl Queue {
+    /// Takes an item on loan, if nothing has to be waited for and nothing is wrong.
+    #[inline]
+    fn lease_now<'py>(&self, py: Python<'py>) -> Now<Bound<'py, Lease>> {
+        let handle = &self.handle;
+        let Ok(_entered) = handle.enter(py) else { return Now::Other };
+        let Ok(loan) = handle.core.try_lease() else { return Now::Other };
+        // Without memory for it, it goes back; the whole method says so.
+        Bound::new(py, Lease::new(Arc::clone(handle), loan)).map_or(Now::Other, Now::Done)
+    }
 }
 
 #[pymethods]
