@@ -18,16 +18,6 @@ use std::ffi::{CStr, CString, c_int};
 /// and the names of the others.
 pub type Method = ffi::PyCFunctionFastWithKeywords;
 
-/// What came of an attempt that does not wait.
-pub enum Now<T> {
-    /// What the call is for.
-    Done(T),
-    /// Nothing changed; there was no room, no item, or somebody held the lock.
-    MustWait,
-    /// Nothing changed; the whole method deals with it.
-    Other,
-}
-
 /// Replaces a method of a class that has arguments.
 pub fn replace<T: PyTypeInfo>(py: Python<'_>, name: &'static CStr, method: Method) -> PyResult<()> {
     let method = ffi::PyMethodDefPointer { PyCFunctionFastWithKeywords: method };

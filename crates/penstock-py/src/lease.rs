@@ -4,13 +4,12 @@ mod direct;
 
 pub use direct::install as call_directly;
 
-use crate::direct::Now;
 use crate::errors;
 use crate::memory::{Keeper, Memory};
 use crate::queue::Handle;
+use penstock_core::Deadline;
 use penstock_core::queue::{Lease as Loan, Queue as Core};
 use penstock_core::slots::INLINE_MAX;
-use penstock_core::{Deadline, Error};
 use pyo3::prelude::*;
 use pyo3::types::PyMemoryView;
 use std::sync::atomic::AtomicU32;
@@ -221,43 +220,38 @@ impl Lease {
         if state.standing.has_views() {
             self.forget_view(py);
         }
+        if end == End::Ack && self.ack_now() {
+            return Ok(());
+        }
         match state.standing.decide(end) {
             Some(true) => {}
             Some(false) => return Ok(()), // the last view settles it
             None => return Err(self.lost(py)),
         }
-        let core = &state.handle.core;
-        let tried = match end {
-            End::Ack => core.try_ack(&state.loan),
-            End::GiveBack => Err(Error::Busy),
-        };
-        let ended = match tried {
-            Err(Error::Busy) => self.end_waiting(py, end),
-            tried => tried.map_err(|error| errors::from_core(py, &error)),
-        };
+        let ended = self.end_waiting(py, end);
         if ended.is_err() {
             state.standing.undo();
         }
         ended
     }
 
-    /// Acknowledges, if nobody looks at the item, nothing has to be waited for and nothing is wrong.
+    /// Acknowledges, if nobody looks at the item, nothing has to be waited for and nothing is wrong. If not, nothing changed.
     #[inline]
-    fn ack_now(&self) -> Now<()> {
+    fn ack_now(&self) -> bool {
         let state = &self.state;
         if state.standing.has_views() {
-            return Now::Other;
+            return false;
         }
         match state.standing.decide(End::Ack) {
             Some(true) => {}
-            Some(false) => return Now::Done(()), // somebody looks since: the last view settles it
-            None => return Now::Other,
+            Some(false) => return true, // somebody looks since: the last view settles it
+            None => return false,
         }
-        if state.handle.core.try_ack(&state.loan).is_ok() {
-            return Now::Done(());
+        let is_done = state.handle.core.try_ack(&state.loan).is_ok();
+        if !is_done {
+            state.standing.undo();
         }
-        state.standing.undo();
-        Now::Other
+        is_done
     }
 
     fn end_waiting(&self, py: Python<'_>, end: End) -> PyResult<()> {

@@ -6,7 +6,6 @@ mod direct;
 
 pub use direct::install as call_directly;
 
-use crate::direct::Now;
 use crate::errors;
 use crate::facts;
 use crate::item::{Encoded, Kind};
@@ -303,6 +302,16 @@ impl Handle {
     }
 }
 
+/// What came of an attempt that does not wait.
+enum Now<T> {
+    /// What the call is for.
+    Done(T),
+    /// Nothing changed; there was no room, no item, or somebody held the lock.
+    MustWait,
+    /// Nothing changed; the whole method deals with it.
+    Other,
+}
+
 /// What becomes of a large item's slot once it is copied.
 #[derive(Clone, Copy)]
 enum Settle {
@@ -372,14 +381,14 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// Takes an item on loan, if nothing has to be waited for and nothing is wrong.
+    /// Takes an item on loan, if nothing has to be waited for and nothing is wrong. Else the whole method deals with it.
     #[inline]
-    fn lease_now<'py>(&self, py: Python<'py>) -> Now<Bound<'py, Lease>> {
+    fn lease_now<'py>(&self, py: Python<'py>) -> Option<Bound<'py, Lease>> {
         let handle = &self.handle;
-        let Ok(_entered) = handle.enter(py) else { return Now::Other };
-        let Ok(loan) = handle.core.try_lease() else { return Now::Other };
-        // Without memory for it, it goes back; the whole method says so.
-        Bound::new(py, Lease::new(Arc::clone(handle), loan)).map_or(Now::Other, Now::Done)
+        let _entered = handle.enter(py).ok()?;
+        let loan = handle.core.try_lease().ok()?;
+        // Without memory for it, it goes back.
+        Bound::new(py, Lease::new(Arc::clone(handle), loan)).ok()
     }
 }
 

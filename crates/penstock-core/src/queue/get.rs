@@ -173,11 +173,12 @@ impl Queue {
         let line = &self.control().get;
         let mut tail = line.ready_tail_seen.load(Relaxed);
         if tail == head {
-            // As in `room_seen`: most likely the next slot, and the line that producers have looked at.
+            // As in `room_seen`.
             self.slots().expect(self.slots().ready().get(head));
             // Acquire: pairs with the producer's release of the tail; its entry and its slot are seen.
             tail = self.control().ready.tail.load(Acquire);
             line.ready_tail_seen.store(tail, Relaxed);
+            // Producers have looked at this one meanwhile.
             expect_line(&self.control().free.tail);
             self.slots().expect_next(self.slots().ready(), head, tail.wrapping_sub(head));
         }

@@ -151,7 +151,7 @@ impl Queue {
         let line = &self.control().put;
         let mut tail = line.free_tail_seen.load(Relaxed);
         if self.plan.dead_capacity > 0 || tail == head {
-            // In a short ring the entry seldom changes, so this is most likely the next slot; it comes along with the tail.
+            // The entry's line comes along with the tail's; in a short ring, where entries seldom change, the next slot's too.
             self.slots().expect(self.slots().free().get(head));
             // Acquire: pairs with the consumer's release of the tail; its entry and its slot are seen.
             tail = self.control().free.tail.load(Acquire);

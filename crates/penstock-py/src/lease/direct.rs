@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use super::Lease;
-use crate::direct::{Now, called_on, replace_bare};
+use crate::direct::{called_on, replace_bare};
 use pyo3::ffi;
 use pyo3::impl_::trampoline::get_trampoline_function;
 use pyo3::prelude::*;
@@ -17,7 +17,7 @@ pub fn install(py: Python<'_>) -> PyResult<()> {
 unsafe extern "C" fn ack(slf: *mut ffi::PyObject, none: *mut ffi::PyObject) -> *mut ffi::PyObject {
     // SAFETY: the interpreter calls this, attached; `slf` is a lease, as the descriptor sees to.
     let lease = unsafe { called_on::<Lease>(slf) };
-    if let Now::Done(()) = lease.get().ack_now() {
+    if lease.get().ack_now() {
         return lease.py().None().into_ptr();
     }
     // SAFETY: called with what we were called with.

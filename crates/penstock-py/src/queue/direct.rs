@@ -2,8 +2,8 @@
 //! get of a number has to wait it goes on within PyO3's frame, and does not look again first.
 #![allow(unsafe_code)]
 
-use super::Queue;
-use crate::direct::{Method, Now, called_on, object, replace};
+use super::{Now, Queue};
+use crate::direct::{Method, called_on, object, replace};
 use pyo3::ffi;
 use pyo3::impl_::trampoline::get_trampoline_function;
 use pyo3::prelude::*;
@@ -70,7 +70,7 @@ unsafe extern "C" fn lease(
     if count == 0 && names.is_null() {
         // SAFETY: as in `get`.
         let queue = unsafe { called_on::<Queue>(slf) };
-        if let Now::Done(lease) = queue.get().lease_now(queue.py()) {
+        if let Some(lease) = queue.get().lease_now(queue.py()) {
             return lease.into_ptr();
         }
     }
